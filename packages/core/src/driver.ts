@@ -1,0 +1,277 @@
+/**
+ * The driver contract: everything core asks of a transport, and everything a transport may rely on.
+ *
+ * A driver is the thinnest layer that can carry messages to one kind of broker and tell the truth
+ * about what became of each. It makes **one attempt** for every message it is handed. What is the same
+ * for all transports lives above it, in core, and is written once: retries and their backoff, batching,
+ * the bounded buffer, shedding, deadlines, order over retries, resubscription, dead letters, logging.
+ *
+ * So a driver must not retry, resend, resubscribe, linger, expire or log, and must not queue without
+ * bound. It may own two kinds of timer: one that renews a lease, and one that bounds a client call which
+ * could hang (taken from `timeoutMs`). Both are gone after `close`.
+ *
+ * "Must", "should" and "may" are used as in RFC 2119. `@notify/conformance` holds a case for each must.
+ *
+ * ## Identity is structural
+ *
+ * Two copies of core in one program have to work together, so nothing here is a class that somebody
+ * tests with `instanceof`, and neither a driver nor core keeps state in a module.
+ *
+ * @module
+ */
+import type { Priority } from './envelope.ts'
+import type { Failure } from './errors.ts'
+
+/**
+ * A transport, as core sees it. One instance serves many notifiers and listeners at once; core counts
+ * who holds it and closes it when the last one lets go.
+ *
+ * Creating a driver connects to nothing. The first `publish`, `subscribe` or `health` does, and so does
+ * the next one after a connection was lost: no other call is needed before it.
+ */
+export interface Driver {
+  /** The version of this contract. A driver states the one it was written for. */
+  readonly contract: 1
+  /** Short and stable, such as `rabbit`. Appears in receipts, statistics and messages. */
+  readonly name: string
+  /** Frozen plain data that follows from the options alone: equal options, equal capabilities. */
+  readonly capabilities: Capabilities
+
+  /**
+   * Hands over one call's worth of messages, all for the same destination, at most
+   * `capabilities.maxBatch` of them and `maxBatchBytes` together.
+   *
+   * - Each message is settled **once**, through `settle`, as soon as its own outcome is known, in any
+   *   order. A later settle of the same message is ignored. `settle` belongs to this call.
+   * - It is settled without a failure **only when the broker has taken responsibility** for it, at the
+   *   level that `capabilities.confirms` states. Kill the broker at that instant, start it again: the
+   *   message is there.
+   * - What was in flight when a connection broke is settled `UNAVAILABLE`, retryable, with `maybeSent`
+   *   wherever bytes were written. The driver sends nothing a second time: core decides, and a retry
+   *   arrives as a new message object with the same `id` and `dedupId`.
+   * - When the broker refuses a request that held several messages as a whole, each of them is settled
+   *   `UNAVAILABLE`, reason `split`, retryable, scope `message`. Core hands each over again, alone, so
+   *   that the refusal finds its owner.
+   * - When `options.signal` fires, each open message is settled with the signal's reason (a
+   *   {@link Failure}) and `maybeSent` according to whether it was written. After `close`: `CLOSED`.
+   * - Messages are not changed, and not kept after they are settled.
+   *
+   * The promise that may be returned means "handed over", nothing more. It must not reject, nor may the
+   * function throw: core takes either for a fault of the driver and settles what is open `UNKNOWN`.
+   */
+  publish(batch: readonly OutboundMessage[], settle: Settle, options: CallOptions): void | Promise<void>
+
+  /**
+   * Opens one consumer on one destination for one group. Absent where the transport only sends.
+   *
+   * - Rejects with a {@link Failure}; `options.signal` acts until it resolves, and an aborted call
+   *   leaves no consumer behind.
+   * - `onDelivery` never throws into the driver, and must not be called from within `ack` or `requeue`.
+   * - At most `options.prefetch` deliveries are unsettled at a time, and **each is kept alive until it
+   *   is settled** (visibility extended, progress reported, heartbeats sent), for as long as
+   *   `capabilities.holdMs`.
+   * - A subscription that cannot go on ends, once, with the reason. Core subscribes again, with
+   *   backoff. A client that reconnects by itself may keep the subscription instead. There are never
+   *   two consumers where there should be one.
+   * - What the capabilities rule out (a group, `from`) is refused with `UNSUPPORTED`.
+   */
+  subscribe?(
+    source: Source,
+    onDelivery: (delivery: Delivery) => void,
+    options: SubscribeOptions,
+  ): Promise<Subscription>
+
+  /**
+   * Tells of changes: `down` after a loss, `up` when it is over, `blocked` while the broker asks for
+   * silence (RabbitMQ's memory alarm). While `blocked`, core hands nothing over and the clocks of
+   * attempts stand still. Returns a function that stops the telling. A listener that throws is the
+   * listener's fault; core's does not.
+   */
+  observe?(listener: (status: Status) => void): () => void
+
+  /**
+   * Whether a message could be sent now, and what an operator should know. Resolves in every state,
+   * also after `close`, within `options.timeoutMs`. Never rejects.
+   */
+  health(options: CallOptions): Promise<Health>
+
+  /**
+   * Settles what is pending when its signal fires at the latest, ends every subscription (`ended`
+   * resolves `undefined`), and leaves no socket, timer or listener: the process can end by itself.
+   * Idempotent, also when called twice at once. A connection that the user passed in is left open.
+   */
+  close(options: CallOptions): Promise<void>
+
+  /** The transport's own client, for what this contract does not cover. Not portable. */
+  native?(): unknown
+}
+
+/** How one call is bounded. */
+export interface CallOptions {
+  /** For a client that takes a timeout. Core watches the clock itself. In milliseconds. */
+  readonly timeoutMs: number
+  /** Fires when the call must stop now. `signal.reason` is a {@link Failure}: ABORTED, DEADLINE, CLOSED. */
+  readonly signal: AbortSignal
+}
+
+/** One topic at one priority: what a transport maps to a queue, a subject, a Kafka topic. */
+export interface Destination {
+  readonly topic: string
+  readonly priority: Priority
+  /** `<topic>.<priority in lower case>`, such as `notifications.info`. */
+  readonly name: string
+}
+
+/**
+ * One message of one call. Drivers treat it as read-only, and use the object itself as the handle for
+ * `settle`.
+ */
+export interface OutboundMessage {
+  /** The envelope's `message_id`, the same over every retry, driver and topic. */
+  readonly id: string
+  /**
+   * `<id>/<destination name>`, and longer for a dead letter: what a broker may deduplicate on. The bare
+   * `id` must not be used for that, since the same notification may go to two topics of one stream.
+   */
+  readonly dedupId: string
+  readonly destination: Destination
+  /** Arrives as it was sent, byte for byte. What a transport cannot carry travels encoded and marked. */
+  readonly body: Uint8Array
+  readonly contentType: string
+  /**
+   * Names match `^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$`; values are well-formed strings without control
+   * characters and may be empty. Core checks both for what a program emits; a driver refuses other
+   * ones with `INVALID`. A name that the broker would act on (`CC`, `Nats-Rollup`) is carried under
+   * another one, `notify-h-<name>`, and restored on receipt.
+   */
+  readonly headers: Readonly<Record<string, string>>
+  /** Ordering key: a partition key, a FIFO group, or else the header `notify-key`. */
+  readonly key?: string
+}
+
+/**
+ * Reports the outcome of one message. Without a failure: the broker has it. May be called at any time,
+ * from anywhere, more than once; only the first call for a message counts.
+ */
+export type Settle = (message: OutboundMessage, failure?: Failure) => void
+
+/** What to consume. Without a group: the destination's default one, which everybody shares. */
+export interface Source {
+  readonly destination: Destination
+  readonly group?: string
+}
+
+/** How to consume. */
+export interface SubscribeOptions extends CallOptions {
+  /** The most deliveries that may be unsettled at once. */
+  readonly prefetch: number
+  /** Where a group begins when this call makes it. Absent: the transport's documented default. */
+  readonly from?: 'new' | 'earliest'
+}
+
+/** One open consumer. */
+export interface Subscription {
+  /** Resolves once: with the reason when it ended by itself, `undefined` after `close`. Never rejects. */
+  readonly ended: Promise<Failure | undefined>
+  /** No delivery comes after this has resolved. Settling still works. */
+  pause(): Promise<void>
+  /** Flushes settlements, hands back what is unsettled, and leaves no consumer. */
+  close(options: CallOptions): Promise<void>
+}
+
+/** One received message, open until it is acknowledged or given back. */
+export interface Delivery {
+  readonly destination: Destination
+  readonly body: Uint8Array
+  readonly contentType?: string
+  /** Strings, whatever was on the wire. Names that a driver cannot represent are left out. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly key?: string
+  /**
+   * The broker's own count of deliveries, 1 at first, never going down. It guards against messages that
+   * kill their process; attempts of handlers are counted by core. Absent without
+   * `capabilities.deliveryCount`.
+   */
+  readonly deliveries?: number
+  /**
+   * Removes the message for good. `true`: handed to the broker, and nothing known against it. `false`:
+   * the subscription has ended, and the message comes back. Never rejects; a second call is harmless.
+   */
+  ack(): Promise<boolean>
+  /**
+   * Gives the message back, through no fault of its own, to be delivered again: to anybody, after
+   * `delayMs` where the transport can wait. Resolves as `ack` does; rejects with `UNSUPPORTED`, the
+   * delivery still open, where `capabilities.requeue` or `capabilities.delay` is false.
+   */
+  requeue(options?: { readonly delayMs?: number }): Promise<boolean>
+}
+
+/** A change that `observe` tells of. */
+export interface Status {
+  readonly state: 'up' | 'down' | 'blocked'
+  readonly failure?: Failure
+}
+
+/** What `health` answers. */
+export interface Health {
+  readonly ok: boolean
+  /** Sentences for an operator: settings under which the broker could lose what it confirmed, and so on. */
+  readonly warnings: readonly string[]
+  readonly failure?: Failure
+}
+
+/**
+ * What a transport can do. Users, the documentation's tables and the conformance suite all read this one
+ * object. Whatever it rules out is refused with `UNSUPPORTED`, never accepted and ignored.
+ */
+export interface Capabilities {
+  /** Who has a message that was settled without failure: nobody for sure, this process, the broker. */
+  readonly confirms: 'none' | 'process' | 'broker'
+  /** It keeps nothing. A notifier whose drivers all discard builds and encodes nothing. */
+  readonly discards: boolean
+  /**
+   * `key`: within one call, after one message of a key has failed, the rest of that key is settled
+   * `UNAVAILABLE`, reason `after-failure`, retryable, not `maybeSent`, scope `message`. What is stored of
+   * a key is then always a prefix. `none`: core has one message of a key in flight at a time.
+   */
+  readonly ordering: 'none' | 'key'
+  /** For how long the broker drops a second message with a `dedupId` it has seen. In milliseconds. */
+  readonly deduplication: false | { readonly windowMs: number }
+  /** Whether `requeue` works. */
+  readonly requeue: boolean
+  /** Whether `requeue` can wait, and how long at most. */
+  readonly delay: false | { readonly maxMs: number }
+  /** Whether deliveries carry the broker's count. */
+  readonly deliveryCount: boolean
+  /** Whether a destination can have named groups beside the default one. */
+  readonly groups: boolean
+  /** How the members of a group share: message by message, or partition by partition. */
+  readonly sharing: 'message' | 'partition'
+  /** Whether a new group can begin at the earliest message that is still held. */
+  readonly history: boolean
+  /** How long a delivery can stay unsettled, in milliseconds. Absent: as long as the connection lives. */
+  readonly holdMs?: number
+  /** The largest message: body, key, header names and values, in bytes. */
+  readonly maxMessageBytes: number
+  /** The most messages in one call of `publish`. */
+  readonly maxBatch: number
+  /** The most bytes in one call of `publish`, counted as `maxMessageBytes` counts. */
+  readonly maxBatchBytes: number
+  /**
+   * How much in flight brings the transport to full speed. Core never has more handed over at a time.
+   * `calls` bounds the calls per destination, for request-and-answer transports; absent where the client
+   * pipelines. While that many are open, messages gather in core, up to `maxBatch`; below it, an emit
+   * waits for nothing.
+   */
+  readonly window: { readonly messages: number; readonly bytes: number; readonly calls?: number }
+}
+
+/**
+ * Settles a whole batch with one failure, or with none. For drivers.
+ *
+ * @example
+ * if (!connection) return settleAll(batch, settle, unavailable)
+ */
+export function settleAll(batch: readonly OutboundMessage[], settle: Settle, failure?: Failure): void {
+  for (const message of batch) settle(message, failure)
+}

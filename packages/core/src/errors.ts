@@ -1,0 +1,149 @@
+import type { Receipt } from './emission.ts'
+
+/**
+ * Everything that can go wrong, as a closed set. The documentation has a paragraph for each: what happened,
+ * and what to do. Whether a message may have been stored is never a code, but `maybeSent`.
+ */
+export type ErrorCode =
+  | 'UNAVAILABLE'
+  | 'THROTTLED'
+  | 'UNROUTABLE'
+  | 'CONFLICT'
+  | 'UNAUTHENTICATED'
+  | 'FORBIDDEN'
+  | 'TOO_LARGE'
+  | 'INVALID'
+  | 'UNSUPPORTED'
+  | 'CLOSED'
+  | 'ABORTED'
+  | 'DEADLINE'
+  | 'OVERLOADED'
+  | 'SHED'
+  | 'CORRUPT'
+  | 'UNKNOWN'
+
+/**
+ * What a driver reports: plain data, from which core makes the error that a program sees. It holds no
+ * secret in any field, at any depth.
+ */
+export interface Failure {
+  readonly code: ErrorCode
+  /** Open set, kebab-case: `queue-full`, `no-route`, `attempt-timeout`. */
+  readonly reason?: string
+  /** One sentence for a human. */
+  readonly message?: string
+  /** Whether another attempt could succeed without anybody changing anything. */
+  readonly retryable: boolean
+  /** It was sent and no answer came: it may be stored. `false` is a statement: the broker does not have it. */
+  readonly maybeSent: boolean
+  /** How far the trouble reaches: this message, its destination, or the whole transport. */
+  readonly scope: 'message' | 'destination' | 'transport'
+  /** The broker's own advice on when to try again, in milliseconds. */
+  readonly retryAfterMs?: number
+  /** For `INVALID` payloads: where, such as `$.items[3].size`. */
+  readonly path?: string
+  /** The native error. */
+  readonly cause?: unknown
+}
+
+const BRAND = Symbol.for('@notify/core.NotifyError')
+
+/** What happened, in a few words, and what to do about it. The long form is in docs/errors.md. */
+export const CODES: Readonly<Record<ErrorCode, string>> = /* @__PURE__ */ Object.freeze({
+  UNAVAILABLE: 'the broker could not be reached or did not answer; check its address and that it runs',
+  THROTTLED: 'the broker asks to slow down; consume faster or raise its limits',
+  UNROUTABLE: 'no queue, stream or topic takes it; declare one, or set topology to "declare"',
+  CONFLICT: 'what exists at the broker differs from what was asked for; align the options or delete it',
+  UNAUTHENTICATED: 'the broker does not accept these credentials; check user, password or certificate',
+  FORBIDDEN: 'the broker does not permit this to these credentials; grant the right',
+  TOO_LARGE: 'it is larger than a limit; send less, or a reference to the data',
+  INVALID: 'the input is not well-formed; mend the call',
+  UNSUPPORTED: 'this transport cannot do that; see its capabilities',
+  CLOSED: 'the notifier, listener or driver was closed; emit before close',
+  ABORTED: 'the signal given by the caller fired',
+  DEADLINE: 'timeoutMs passed before the broker had it; see health() for why',
+  OVERLOADED: 'the buffer is full; emit less, await emits, or raise buffer',
+  SHED: 'it gave way to a higher priority in a full buffer; emit less, or raise buffer',
+  CORRUPT: 'the received bytes cannot be decoded; look at the dead letter',
+  UNKNOWN: 'the driver could not classify the error; see cause, and report it to the driver',
+})
+
+/**
+ * The error that a program sees: what an awaited emit rejects with, what `onFailure` hears, what a factory
+ * throws for a bad option. Recognise it with {@link isNotifyError}, since a program may hold two copies of
+ * this package.
+ */
+export class NotifyError extends Error {
+  override readonly name = 'NotifyError'
+  readonly code: ErrorCode
+  readonly reason: string | undefined
+  readonly retryable: boolean
+  readonly maybeSent: boolean
+  readonly path: string | undefined
+  /** Present where the error ends an emit: what became of it at every driver and topic. */
+  readonly receipt: Receipt | undefined
+
+  constructor(failure: Failure, receipt?: Receipt) {
+    super(describe(failure), 'cause' in failure ? { cause: failure.cause } : undefined)
+    this.code = failure.code
+    this.reason = failure.reason
+    this.retryable = failure.retryable
+    this.maybeSent = failure.maybeSent
+    this.path = failure.path
+    this.receipt = receipt
+    Object.defineProperty(this, BRAND, { value: true })
+  }
+}
+
+/** Whether a value is a {@link NotifyError}, of this copy of the package or another. */
+export function isNotifyError(value: unknown): value is NotifyError {
+  return typeof value === 'object' && value !== null && (value as Record<symbol, unknown>)[BRAND] === true
+}
+
+function describe(failure: Failure): string {
+  const subject = failure.reason === undefined ? failure.code : `${failure.code} (${failure.reason})`
+  const where = failure.path === undefined ? '' : ` At ${failure.path}.`
+  return `${subject}: ${failure.message ?? `${CODES[failure.code]}.`}${where}`
+}
+
+/** A failure of one message, final, of which nothing was sent. What most refusals are. */
+export function failure(code: ErrorCode, reason?: string, message?: string): Failure {
+  return {
+    code,
+    ...(reason === undefined ? {} : { reason }),
+    ...(message === undefined ? {} : { message }),
+    retryable: false,
+    maybeSent: false,
+    scope: 'message',
+  }
+}
+
+/** The failure of input that is not well-formed. */
+export function invalid(reason: string, message: string): Failure {
+  return failure('INVALID', reason, message)
+}
+
+/**
+ * What a driver handed over as a failure, made whole. A driver that rejects with an Error, or settles with
+ * half a failure, has broken the contract; the program must not suffer for it.
+ */
+export function toFailure(value: unknown): Failure {
+  const given = (typeof value === 'object' && value !== null ? value : {}) as Partial<Failure>
+  if (typeof given.code === 'string' && Object.hasOwn(CODES, given.code)) {
+    if (typeof given.retryable === 'boolean' && typeof given.maybeSent === 'boolean' && isScope(given.scope)) {
+      return given as Failure
+    }
+    return {
+      ...failure(given.code, given.reason, given.message),
+      retryable: given.retryable === true,
+      maybeSent: given.maybeSent !== false,
+      scope: isScope(given.scope) ? given.scope : 'message',
+      cause: given.cause,
+    }
+  }
+  return { ...failure('UNKNOWN'), maybeSent: true, cause: value }
+}
+
+function isScope(value: unknown): value is Failure['scope'] {
+  return value === 'message' || value === 'destination' || value === 'transport'
+}

@@ -1,0 +1,36 @@
+/**
+ * Notifications out of a program, and into another one, over whichever broker there is.
+ *
+ * @module
+ */
+export { createNotifier } from './notifier.ts'
+export { settleAll } from './driver.ts'
+export { PRIORITIES } from './envelope.ts'
+export { isNotifyError, NotifyError } from './errors.ts'
+export { jsonCodec } from './codec.ts'
+export type { AnyEvents, ChildNotifier, ChildOptions, EmitMethod, Notifier, NotifierOptions } from './notifier.ts'
+export type { EmitOptions, NotifierHealth, NotifierStats } from './emitter.ts'
+export type { DriverEntry, Rule } from './route.ts'
+export type { Emission, Receipt, Result } from './emission.ts'
+export type { EmitStats } from './ledger.ts'
+export type { DriverStats } from './sender.ts'
+export type { Hooks, StatusEvent } from './observe.ts'
+export type { Clock } from './clock.ts'
+export type { Codec } from './codec.ts'
+export type { Glob } from './glob.ts'
+export type { Envelope, Priority } from './envelope.ts'
+export type { ErrorCode, Failure } from './errors.ts'
+export type {
+  CallOptions,
+  Capabilities,
+  Delivery,
+  Destination,
+  Driver,
+  Health,
+  OutboundMessage,
+  Settle,
+  Source,
+  Status,
+  SubscribeOptions,
+  Subscription,
+} from './driver.ts'

@@ -1,0 +1,116 @@
+import type { Clock } from './clock.ts'
+import type { Destination, Driver, Status } from './driver.ts'
+import type { NotifyError } from './errors.ts'
+
+/** A change in how a driver fares: what `onStatus` hears. */
+export interface StatusEvent extends Status {
+  /** The driver's name. */
+  readonly driver: string
+  /** Present where only one destination is concerned, such as `notifications.info`. */
+  readonly destination?: string
+}
+
+/** What a program may hear. Core logs nothing; without these, one line on stderr stands in. */
+export interface Hooks {
+  /**
+   * Hears of each failed emit that nobody awaited, once, and of each failure of a driver that was not
+   * required. Called from a macrotask of its own: emitting from within is safe.
+   *
+   * Default: one line on stderr for each code and second, with a count.
+   */
+  readonly onFailure?: ((error: NotifyError) => void) | undefined
+  /** Hears when a driver goes up, down or is blocked. Default: one line on stderr when it changes. */
+  readonly onStatus?: ((event: StatusEvent) => void) | undefined
+}
+
+/** The one way in which core speaks without being asked. Safe to call when stderr is gone. */
+export function complain(line: string): void {
+  try {
+    globalThis.console?.error(`notify: ${line}`)
+  } catch {
+    // Nobody is left to tell.
+  }
+}
+
+/** Calls a hook that the user wrote. Its failure is its own: it can neither stop nor crash anything. */
+export function callHook<T>(name: string, hook: (value: T) => unknown, value: T): void {
+  try {
+    const result = hook(value)
+    // An async hook that rejects must not become an unhandled rejection.
+    if (result instanceof Promise) result.catch((error: unknown) => complain(`${name} rejected: ${text(error)}`))
+  } catch (error) {
+    complain(`${name} threw: ${text(error)}`)
+  }
+}
+
+/** One line for each kind of trouble and second, with a count, so that an outage does not flood a terminal. */
+export class Digest {
+  readonly #clock: Clock
+  readonly #seen = new Map<string, { at: number; more: number }>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  tell(kind: string, line: string): void {
+    const now = this.#clock.now()
+    const seen = this.#seen.get(kind)
+    if (seen !== undefined && now - seen.at < 1_000) {
+      seen.more++
+      return
+    }
+    const more = seen === undefined || seen.more === 0 ? '' : ` (and ${seen.more} more since the last such line)`
+    this.#seen.set(kind, { at: now, more: 0 })
+    complain(`${line}${more}`)
+  }
+
+  /** The counts that no later line has told. */
+  end(): void {
+    for (const [kind, { more }] of this.#seen) if (more > 0) complain(`${more} more of ${kind}`)
+    this.#seen.clear()
+  }
+}
+
+/** Tells of a driver's status when it changes, and not when it is said again. */
+export class StatusTeller {
+  readonly #driver: Driver
+  readonly #hook: ((event: StatusEvent) => void) | undefined
+  readonly #last = new Map<string, string>()
+
+  constructor(driver: Driver, hook: ((event: StatusEvent) => void) | undefined) {
+    this.#driver = driver
+    this.#hook = hook
+  }
+
+  tell({ state, failure }: Status, destination?: Destination): void {
+    const subject = destination?.name ?? ''
+    const said = `${state} ${state === 'up' ? '' : `${failure?.code} ${failure?.reason}`}`
+    const last = this.#last.get(subject)
+    if (last === said) return
+    this.#last.set(subject, said)
+    const driver = this.#driver.name
+    if (this.#hook !== undefined) {
+      const event = {
+        driver,
+        state,
+        ...(failure === undefined ? {} : { failure }),
+        ...(destination === undefined ? {} : { destination: subject }),
+      }
+      callHook('onStatus', this.#hook, event)
+      return
+    }
+    // That a connection was made at all is no news.
+    if (last === undefined && state === 'up') return
+    const where = subject === '' ? driver : `${driver} ${subject}`
+    const why = state === 'up' || failure === undefined ? '' : `: ${failure.code} ${failure.message ?? failure.reason ?? ''}`
+    complain(`${where} is ${state}${why}`.trimEnd())
+  }
+}
+
+function text(error: unknown): string {
+  try {
+    return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  } catch {
+    return 'something that cannot be shown'
+  }
+}
