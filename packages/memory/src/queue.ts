@@ -1,0 +1,319 @@
+import type { Delivery, Destination, Failure, Subscription } from '@notify/core'
+import { Fifo } from './fifo.ts'
+import type { Turns } from './turns.ts'
+
+/** The longest that a host's timer can wait, and so the longest delay that is offered. */
+export const MAX_DELAY_MS: number = 2 ** 31 - 1
+
+const NOISE_MS = 1e-6
+
+/** One message as the broker keeps it. Its bytes are its own, and all queues of a destination share them. */
+export interface Stored {
+  /** Grows with each message: what "in order" means. */
+  readonly sequence: number
+  readonly body: Uint8Array
+  readonly contentType: string | undefined
+  readonly headers: Readonly<Record<string, string>>
+  readonly key: string | undefined
+  /** In bytes: body, key, header names and values. */
+  readonly size: number
+}
+
+/** One message in one queue. */
+export interface Entry {
+  readonly message: Stored
+  deliveries: number
+  /** When a delayed one is due again. */
+  due: number
+}
+
+/**
+ * First in, first out; what is given back takes its old place at the front. Every operation costs the same
+ * however many wait, or the logarithm of what was given back.
+ */
+export class Queue {
+  /** What it holds, unsettled and delayed ones included. */
+  messages = 0
+  bytes = 0
+
+  readonly #turns: Turns
+  readonly #waiting = new Fifo<Entry>()
+  readonly #returned = new Heap<Entry>((a, b) => a.message.sequence < b.message.sequence)
+  readonly #delayed = new Heap<Entry>((a, b) => a.due < b.due)
+  readonly #consumers: Consumer[] = []
+  #turn = 0
+  #pumping = false
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #ringsAt = Number.POSITIVE_INFINITY
+
+  constructor(turns: Turns) {
+    this.#turns = turns
+  }
+
+  get consumers(): number {
+    return this.#consumers.length
+  }
+
+  push(message: Stored): void {
+    this.#waiting.push({ message, deliveries: 0, due: 0 })
+    this.messages++
+    this.bytes += message.size
+    this.#wake()
+  }
+
+  consume(destination: Destination, onDelivery: (delivery: Delivery) => void, prefetch: number): Consumer {
+    const consumer = new Consumer(this, destination, onDelivery, prefetch)
+    this.#consumers.push(consumer)
+    this.#arm()
+    this.#wake()
+    return consumer
+  }
+
+  /** Takes a consumer away; what it had not settled is there for the others. */
+  release(consumer: Consumer): void {
+    const index = this.#consumers.indexOf(consumer)
+    if (index === -1) return
+    this.#consumers.splice(index, 1)
+    for (const entry of consumer.unsettled) this.#returned.push(entry)
+    consumer.unsettled.clear()
+    this.#arm()
+    this.#wake()
+  }
+
+  acknowledge(consumer: Consumer, entry: Entry): boolean {
+    if (!consumer.unsettled.delete(entry)) return false
+    this.messages--
+    this.bytes -= entry.message.size
+    this.#wake()
+    return true
+  }
+
+  giveBack(consumer: Consumer, entry: Entry, delayMs: number): boolean {
+    if (!consumer.unsettled.delete(entry)) return false
+    if (delayMs > 0) {
+      entry.due = performance.now() + delayMs
+      this.#delayed.push(entry)
+      this.#arm()
+    } else {
+      this.#returned.push(entry)
+    }
+    this.#wake()
+    return true
+  }
+
+  /** Ends all consumers and forgets everything. */
+  drop(failure: Failure): void {
+    for (const consumer of [...this.#consumers]) consumer.end(failure)
+    this.messages = 0
+    this.bytes = 0
+    this.#waiting.clear()
+    this.#returned.clear()
+    this.#delayed.clear()
+  }
+
+  /** Everything it holds, the oldest first. */
+  all(): Entry[] {
+    const entries = [...this.#waiting, ...this.#returned.items, ...this.#delayed.items]
+    for (const { unsettled } of this.#consumers) entries.push(...unsettled)
+    return entries.sort((a, b) => a.message.sequence - b.message.sequence)
+  }
+
+  #wake(): void {
+    if (this.#pumping) return
+    this.#pumping = true
+    this.#turns.add(this.#pump)
+  }
+
+  #pump = (): void => {
+    this.#pumping = false
+    while (this.#returned.items.length > 0 || this.#waiting.size > 0) {
+      const consumer = this.#nextConsumer()
+      if (consumer === undefined) return
+      const entry = this.#returned.pop() ?? (this.#waiting.shift() as Entry)
+      entry.deliveries++
+      const more = this.#turns.spend(1)
+      consumer.deliver(entry)
+      if (!more) {
+        this.#wake()
+        return
+      }
+    }
+  }
+
+  /** Members take turns, so that all of them work. */
+  #nextConsumer(): Consumer | undefined {
+    const count = this.#consumers.length
+    for (let step = 0; step < count; step++) {
+      const index = (this.#turn + step) % count
+      const consumer = this.#consumers[index] as Consumer
+      if (!consumer.hasRoom) continue
+      this.#turn = index + 1
+      return consumer
+    }
+    return undefined
+  }
+
+  /** Sets the one timer to what is due next. Without a consumer nothing waits for it, and there is none. */
+  #arm(): void {
+    const next = this.#consumers.length === 0 ? undefined : this.#delayed.items[0]
+    if (next !== undefined && next.due >= this.#ringsAt) return
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#ringsAt = Number.POSITIVE_INFINITY
+    if (next === undefined) return
+    this.#ringsAt = next.due
+    // Less than a nanosecond is the noise of adding and subtracting, and must not cost a whole millisecond.
+    const ms = Math.ceil(next.due - performance.now() - NOISE_MS)
+    this.#timer = setTimeout(this.#ring, Math.min(ms, MAX_DELAY_MS))
+  }
+
+  #ring = (): void => {
+    this.#timer = undefined
+    const early = this.#ringsAt - performance.now()
+    if (early > NOISE_MS && early < 2) {
+      // Host timers may fire a fraction early, and a promise of "not before" is one.
+      this.#timer = setTimeout(this.#ring, 1)
+      return
+    }
+    // Earlier than that, a test drives the timers and not the clock: then the timer is right.
+    const now = Math.max(this.#ringsAt, performance.now()) + NOISE_MS
+    this.#ringsAt = Number.POSITIVE_INFINITY
+    for (
+      let entry = this.#delayed.items[0];
+      entry !== undefined && entry.due <= now;
+      entry = this.#delayed.items[0]
+    ) {
+      this.#delayed.pop()
+      this.#returned.push(entry)
+    }
+    this.#arm()
+    this.#wake()
+  }
+}
+
+/** One member of a group. */
+export class Consumer implements Subscription {
+  readonly ended: Promise<Failure | undefined>
+  readonly unsettled: Set<Entry> = new Set()
+  readonly #queue: Queue
+  readonly #destination: Destination
+  readonly #onDelivery: (delivery: Delivery) => void
+  readonly #prefetch: number
+  readonly #end: (failure: Failure | undefined) => void
+  #paused = false
+
+  constructor(
+    queue: Queue,
+    destination: Destination,
+    onDelivery: (delivery: Delivery) => void,
+    prefetch: number,
+  ) {
+    let end: (failure: Failure | undefined) => void = () => {}
+    this.ended = new Promise((resolve) => {
+      end = resolve
+    })
+    this.#end = end
+    this.#queue = queue
+    this.#destination = destination
+    this.#onDelivery = onDelivery
+    this.#prefetch = prefetch
+  }
+
+  get hasRoom(): boolean {
+    return !this.#paused && this.unsettled.size < this.#prefetch
+  }
+
+  deliver(entry: Entry): void {
+    this.unsettled.add(entry)
+    const { body, contentType, headers, key } = entry.message
+    let outcome: 'open' | 'acknowledged' | 'given back' = 'open'
+    this.#onDelivery({
+      destination: this.#destination,
+      // Copies: a handler may scribble over what it got, and the next delivery must not show it.
+      body: new Uint8Array(body),
+      headers: { ...headers },
+      deliveries: entry.deliveries,
+      ...(contentType === undefined ? {} : { contentType }),
+      ...(key === undefined ? {} : { key }),
+      ack: () => {
+        if (outcome === 'open' && this.#queue.acknowledge(this, entry)) outcome = 'acknowledged'
+        return Promise.resolve(outcome === 'acknowledged')
+      },
+      requeue: ({ delayMs = 0 } = {}) => {
+        if (delayMs > MAX_DELAY_MS) return Promise.reject(tooLong(delayMs))
+        if (outcome === 'open' && this.#queue.giveBack(this, entry, delayMs)) outcome = 'given back'
+        return Promise.resolve(outcome === 'given back')
+      },
+    })
+  }
+
+  /** With a failure: it cannot go on. Without: somebody closed it. */
+  end(failure?: Failure): void {
+    this.#queue.release(this)
+    this.#end(failure)
+  }
+
+  async pause(): Promise<void> {
+    this.#paused = true
+  }
+
+  async close(): Promise<void> {
+    this.end()
+  }
+}
+
+function tooLong(delayMs: number): Failure {
+  return {
+    code: 'UNSUPPORTED',
+    reason: 'delay',
+    message: `A delay of ${delayMs} ms is longer than ${MAX_DELAY_MS} ms.`,
+    retryable: false,
+    maybeSent: false,
+    scope: 'message',
+  }
+}
+
+/** A binary heap: the first by `before` is `items[0]`. */
+class Heap<T> {
+  items: T[] = []
+  readonly #before: (a: T, b: T) => boolean
+
+  constructor(before: (a: T, b: T) => boolean) {
+    this.#before = before
+  }
+
+  push(item: T): void {
+    const { items } = this
+    let index = items.length
+    items.push(item)
+    while (index > 0) {
+      const parent = (index - 1) >> 1
+      if (!this.#before(item, items[parent] as T)) break
+      items[index] = items[parent] as T
+      index = parent
+    }
+    items[index] = item
+  }
+
+  pop(): T | undefined {
+    const { items } = this
+    const first = items[0]
+    const item = items.pop()
+    if (items.length === 0 || item === undefined) return first
+    let index = 0
+    for (;;) {
+      let child = 2 * index + 1
+      if (child >= items.length) break
+      if (child + 1 < items.length && this.#before(items[child + 1] as T, items[child] as T)) child++
+      if (!this.#before(items[child] as T, item)) break
+      items[index] = items[child] as T
+      index = child
+    }
+    items[index] = item
+    return first
+  }
+
+  clear(): void {
+    this.items = []
+  }
+}
