@@ -68,3 +68,8 @@ export class Alarm {
     this.#at = Number.POSITIVE_INFINITY
   }
 }
+
+/** UTC, ISO 8601, milliseconds: what a timestamp looks like everywhere. */
+export function timestamp(wall: number): string {
+  return new Date(wall).toISOString()
+}

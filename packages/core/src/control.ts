@@ -76,7 +76,10 @@ export function controlOf(thrown: unknown): Control | undefined {
     const { delayMs, reason } = thrown as { delayMs?: unknown; reason?: unknown }
     return {
       kind,
-      delayMs: typeof delayMs === 'number' && delayMs >= 0 && delayMs < Number.POSITIVE_INFINITY ? delayMs : undefined,
+      delayMs:
+        typeof delayMs === 'number' && delayMs >= 0 && delayMs < Number.POSITIVE_INFINITY
+          ? delayMs
+          : undefined,
       reason: typeof reason === 'string' ? reason : undefined,
     }
   } catch {

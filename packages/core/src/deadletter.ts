@@ -1,41 +1,13 @@
-import { Alarm, type Clock } from './clock.ts'
-import { byteLength } from './codec.ts'
+import { Alarm, type Clock, timestamp } from './clock.ts'
 import type { Delivery, Destination, Driver, OutboundMessage, Status } from './driver.ts'
-import { checkHeader, checkKey } from './envelope.ts'
-import { type ErrorCode, type Failure, failure, toFailure } from './errors.ts'
+import { type Failure, failure, toFailure } from './errors.ts'
 import { Gate } from './gate.ts'
+import { deadLetter, sizeOf, type Verdict } from './letter.ts'
 import { type Backoff, backoffMs } from './retry.ts'
 import { destinationsOf } from './route.ts'
 
 /** How long a driver may take over one attempt. */
 const ATTEMPT_MS = 30_000
-
-/** What the header `notify-dead` of a dead letter holds, as JSON in ASCII. */
-export interface DeadLetterNote {
-  readonly code: ErrorCode
-  readonly reason?: string
-  /** Runs of the handler that failed, the largest number where several did. 0: none was run. */
-  readonly attempts: number
-  /** Absent: the default group. */
-  readonly group?: string
-  /** The destination that it was received from, such as `notifications.info`. */
-  readonly from: string
-  /** When it was given up: UTC, ISO 8601. */
-  readonly at: string
-  /** The handlers that failed for good, by their place among the listener's entries. */
-  readonly handlers?: readonly {
-    readonly index: number
-    readonly event_type?: string
-    readonly code: ErrorCode
-    readonly reason?: string
-    readonly attempts: number
-  }[]
-  /** Headers of the original that could not be sent on, at most 20 of them. */
-  readonly omitted_headers?: readonly string[]
-}
-
-/** Why a message is given up. */
-export type Verdict = Pick<DeadLetterNote, 'code' | 'reason' | 'attempts' | 'handlers'>
 
 /** Who wants a dead letter written. */
 export interface Sender {
@@ -54,29 +26,29 @@ interface Route {
   calls: number
 }
 
-/** One attempt. It takes part in the window until it is settled or times out. */
+/** One attempt. It has its place in the window until it is settled or times out. */
 interface Call {
-  readonly route: Route
+  readonly letter: Letter
   readonly size: number
   readonly startedAt: number
-  open: boolean
 }
 
 /** One message that is to reach the dead letters, whatever it takes. */
 export class Letter {
-  readonly id: string
   readonly route: Route
   readonly sender: Sender
   readonly message: OutboundMessage
-  /** Its headers were refused, or may have been: it goes without any. */
+  /** Confirmed, or no longer wanted. */
+  over = false
+  /** With its headers it was refused: it goes without any. */
   bare = false
   refused = false
   failures = 0
   dueAt = 0
+  /** The attempt whose failure counts. */
   call: Call | undefined
 
   constructor(route: Route, sender: Sender, message: OutboundMessage) {
-    this.id = message.id
     this.route = route
     this.sender = sender
     this.message = message
@@ -96,13 +68,14 @@ export class DeadLetters {
   readonly #alarm: Alarm
   readonly #routes = new Map<string, Route>()
   readonly #waiting = new Set<Letter>()
-  readonly #flying = new Set<Letter>()
-  readonly #window = { messages: 0, bytes: 0 }
+  readonly #calls = new Set<Call>()
   #abort = new AbortController()
   #stopping = false
   #pumping = false
+  #again = false
   #blockedSince: number | undefined
   #blockedMs = 0
+  #bytes = 0
 
   constructor(driver: Driver, group: string | undefined, backoff: Backoff, clock: Clock) {
     this.#driver = driver
@@ -114,14 +87,16 @@ export class DeadLetters {
 
   /** How many are handed to the driver and not settled. */
   get inFlight(): number {
-    return this.#flying.size
+    let inFlight = 0
+    for (const call of this.#calls) if (call.letter.call === call && !call.letter.over) inFlight++
+    return inFlight
   }
 
-  /** How many are refused for their shape, and wait. */
+  /** How many are refused for their shape. */
   get refused(): number {
-    let refused = 0
-    for (const letters of [this.#waiting, this.#flying]) for (const letter of letters) if (letter.refused) refused++
-    return refused
+    const letters = new Set(this.#waiting)
+    for (const { letter } of this.#calls) letters.add(letter)
+    return [...letters].filter(({ refused, over }) => refused && !over).length
   }
 
   /**
@@ -131,34 +106,22 @@ export class DeadLetters {
    */
   send(delivery: Delivery, source: Destination, id: string, verdict: Verdict, sender: Sender): Letter {
     const route = this.#route(source)
-    const { headers, omitted } = legalHeaders(delivery.headers)
-    const group = this.#group
-    const note: DeadLetterNote = {
-      ...verdict,
-      ...(group === undefined ? {} : { group }),
-      from: source.name,
-      at: new Date(this.#clock.wall()).toISOString(),
-      ...(omitted.length === 0 ? {} : { omitted_headers: omitted.slice(0, 20) }),
-    }
-    const { contentType, key } = delivery
-    const letter = new Letter(route, sender, {
-      id,
-      dedupId: `${id}/${source.name}/dead/${group ?? ''}`,
-      destination: route.destination,
-      body: delivery.body,
-      contentType: checkHeader('content-type', contentType) ? 'application/octet-stream' : (contentType as string),
-      headers: { ...headers, 'notify-dead': ascii(note) },
-      ...(checkKey(key) ? {} : { key: key as string }),
-    })
+    const origin = { source, group: this.#group, at: timestamp(this.#clock.wall()) }
+    const letter = new Letter(route, sender, deadLetter(delivery, id, route.destination, verdict, origin))
     this.#waiting.add(letter)
     this.#pump()
+    // While the listener stops there is one attempt or none: nothing would come back to it later.
+    if (this.#stopping && this.#waiting.has(letter)) {
+      this.drop(letter)
+      sender.gaveUp()
+    }
     return letter
   }
 
   /** It is no longer wanted: its original comes back. */
   drop(letter: Letter): void {
+    letter.over = true
     this.#waiting.delete(letter)
-    this.#flying.delete(letter)
   }
 
   /** What the driver says of itself. While it is blocked nothing is handed over, and attempts take no time. */
@@ -178,22 +141,22 @@ export class DeadLetters {
   halt(): void {
     this.#stopping = true
     for (const letter of this.#waiting) {
-      this.#waiting.delete(letter)
+      this.drop(letter)
       letter.sender.gaveUp()
     }
   }
 
-  /** Aborts what is in flight. */
+  /** Aborts what is in flight. It may be used again. */
   close(reason: Failure): void {
-    this.#flying.clear()
+    for (const call of this.#calls) {
+      call.letter.over = true
+      this.#leave(call)
+    }
     this.#abort.abort(reason)
-    this.#alarm.clear()
-  }
-
-  /** Begins anew after {@link close}. */
-  reopen(): void {
-    this.#stopping = false
     this.#abort = new AbortController()
+    this.#routes.clear()
+    this.#alarm.clear()
+    this.#stopping = false
   }
 
   #route(source: Destination): Route {
@@ -208,126 +171,122 @@ export class DeadLetters {
   }
 
   #pump(): void {
+    this.#again = true
     if (this.#pumping) return
     this.#pumping = true
-    // A letter that a driver fails at once stands at the end of the set, and is met again here: not yet due.
-    for (const letter of this.#waiting) {
-      if (this.#mayGo(letter)) this.#publish(letter)
+    while (this.#again) {
+      this.#again = false
+      for (const letter of this.#waiting) if (this.#mayGo(letter)) this.#publish(letter)
     }
     this.#pumping = false
     this.#arm()
   }
 
   #mayGo({ dueAt, message, route }: Letter): boolean {
-    const { window } = this.#driver.capabilities
+    const { calls = Number.POSITIVE_INFINITY, messages, bytes } = this.#driver.capabilities.window
     const now = this.#clock.now()
-    return (
-      this.#blockedSince === undefined &&
-      dueAt <= now &&
-      (!route.gate.shut || route.gate.ready(now)) &&
-      route.calls < (window.calls ?? Number.POSITIVE_INFINITY) &&
-      this.#window.messages < window.messages &&
-      (this.#window.messages === 0 || this.#window.bytes + message.body.length <= window.bytes)
-    )
+    if (this.#blockedSince !== undefined || now < dueAt) return false
+    if (route.gate.shut && !route.gate.ready(now)) return false
+    if (route.calls >= calls || this.#calls.size >= messages) return false
+    return this.#calls.size === 0 || this.#bytes + message.body.length <= bytes
   }
 
   #publish(letter: Letter): void {
     const { route } = letter
-    const message = letter.bare ? { ...letter.message, headers: {} } : { ...letter.message }
+    const message = { ...letter.message, ...(letter.bare ? { headers: {} } : {}) }
     const size = sizeOf(message)
-    const call: Call = { route, size, startedAt: this.#active(), open: true }
+    const call: Call = { letter, size, startedAt: this.#active() }
     letter.call = call
     this.#waiting.delete(letter)
-    this.#flying.add(letter)
+    this.#calls.add(call)
     route.calls++
-    this.#window.messages++
-    this.#window.bytes += size
+    this.#bytes += size
     if (route.gate.shut) route.gate.probe = call
     const settle = (about: OutboundMessage, failed?: Failure) => {
-      if (about === message) this.#settled(letter, call, failed === undefined ? undefined : toFailure(failed))
+      if (about === message) this.#settled(call, failed === undefined ? undefined : toFailure(failed))
     }
-    const { maxMessageBytes } = this.#driver.capabilities
-    if (size > maxMessageBytes) return settle(message, failure('TOO_LARGE'))
+    if (size > this.#driver.capabilities.maxMessageBytes) {
+      settle(message, failure('TOO_LARGE'))
+      return
+    }
     try {
-      const options = { timeoutMs: ATTEMPT_MS, signal: this.#abort.signal }
-      const handedOver = this.#driver.publish([message], settle, options)
+      const handedOver = this.#driver.publish([message], settle, {
+        timeoutMs: ATTEMPT_MS,
+        signal: this.#abort.signal,
+      })
       Promise.resolve(handedOver).catch((error: unknown) => settle(message, toFailure(error)))
     } catch (error) {
       settle(message, toFailure(error))
     }
   }
 
-  #settled(letter: Letter, call: Call, failed: Failure | undefined): void {
+  #settled(call: Call, failed: Failure | undefined): void {
+    const { letter } = call
     this.#leave(call)
-    const { gate } = call.route
-    const wanted = this.#flying.has(letter) || this.#waiting.has(letter)
-    if (failed === undefined) {
-      if (gate.probe === call) gate.open()
-      if (wanted) {
+    if (failed !== undefined) this.#failed(call, failed)
+    else {
+      if (letter.route.gate.probe === call) letter.route.gate.open()
+      if (!letter.over) {
         this.drop(letter)
         letter.sender.confirmed()
       }
-    } else if (letter.call === call) {
-      letter.call = undefined
-      this.#failed(letter, call, failed)
-      if (wanted) this.#tryLater(letter)
     }
     this.#pump()
   }
 
   #leave(call: Call): void {
-    if (!call.open) return
-    call.open = false
-    call.route.calls--
-    this.#window.messages--
-    this.#window.bytes -= call.size
+    if (!this.#calls.delete(call)) return
+    call.letter.route.calls--
+    this.#bytes -= call.size
   }
 
-  #failed(letter: Letter, call: Call, failed: Failure): void {
-    const { gate } = call.route
+  /** One outcome of a call is enough: a second one, or one that comes after it timed out, changes nothing. */
+  #failed(call: Call, failed: Failure): void {
+    const { letter } = call
+    if (letter.call !== call) return
+    letter.call = undefined
+    this.#backOff(call, failed)
+    if (letter.over) return
+    if (this.#stopping) {
+      this.drop(letter)
+      letter.sender.gaveUp()
+    } else this.#waiting.add(letter)
+  }
+
+  #backOff(call: Call, failed: Failure): void {
+    const { letter } = call
+    const { gate } = letter.route
     const now = this.#clock.now()
     const shape = failed.code === 'TOO_LARGE' || failed.code === 'INVALID' || failed.code === 'UNSUPPORTED'
     if (failed.scope !== 'message' && !shape) {
       if (gate.probe === call) gate.stay(failed, this.#backoff, this.#clock)
       else gate.close(failed, this.#backoff, this.#clock)
-      letter.dueAt = now
       return
     }
     if (gate.probe === call) gate.open()
-    if (!shape) letter.dueAt = now + backoffMs(++letter.failures, this.#backoff, this.#clock, failed.retryAfterMs)
+    if (!shape)
+      letter.dueAt = now + backoffMs(++letter.failures, this.#backoff, this.#clock, failed.retryAfterMs)
     else if (!letter.bare) letter.bare = true
     else {
       letter.dueAt = now + this.#backoff.maxMs
-      if (letter.refused) return
+      if (!letter.refused && !letter.over) letter.sender.refused(failed)
       letter.refused = true
-      if (this.#flying.has(letter)) letter.sender.refused(failed)
     }
   }
 
-  #tryLater(letter: Letter): void {
-    if (!this.#flying.delete(letter)) return
-    if (this.#stopping) letter.sender.gaveUp()
-    else this.#waiting.add(letter)
-  }
-
   #wake(): void {
-    const active = this.#active()
     if (this.#blockedSince === undefined) {
-      for (const letter of this.#flying) {
-        const { call } = letter
-        if (call !== undefined && call.startedAt + ATTEMPT_MS <= active) this.#timeOut(letter, call)
-      }
+      const active = this.#active()
+      for (const call of this.#calls) if (call.startedAt + ATTEMPT_MS <= active) this.#timeOut(call)
     }
     this.#pump()
   }
 
-  /** It has failed, and yet a success that comes later counts. */
-  #timeOut(letter: Letter, call: Call): void {
-    const silence = { ...failure('UNAVAILABLE', 'attempt-timeout'), retryable: true, maybeSent: true } as const
+  /** It has failed and leaves the window, and yet a success that comes later counts. */
+  #timeOut(call: Call): void {
     this.#leave(call)
-    letter.call = undefined
-    this.#failed(letter, call, { ...silence, scope: 'destination' })
-    this.#tryLater(letter)
+    const silence = failure('UNAVAILABLE', 'attempt-timeout')
+    this.#failed(call, { ...silence, retryable: true, maybeSent: true, scope: 'destination' })
   }
 
   #arm(): void {
@@ -339,10 +298,8 @@ export class DeadLetters {
       const at = Math.max(dueAt, gate.shut ? gate.due : 0)
       if (at > now) this.#alarm.by(at)
     }
-    for (const { call } of this.#flying) {
-      if (call !== undefined) this.#alarm.by(now + call.startedAt + ATTEMPT_MS - this.#active())
-    }
-    if (this.#waiting.size + this.#flying.size === 0) this.#alarm.clear()
+    for (const { startedAt } of this.#calls) this.#alarm.by(now + startedAt + ATTEMPT_MS - this.#active())
+    if (this.#waiting.size + this.#calls.size === 0) this.#alarm.clear()
   }
 
   /** The clock of attempts, which stands still while the broker asks for silence. */

@@ -88,8 +88,12 @@ const ENTRY_KEYS = ['priorities', 'event_type', 'publisher_id', 'where', 'handle
 const DEFAULTS: Attempts = { max: 5, minMs: 200, maxMs: 10_000, withinMs: 30_000 }
 
 /** Checks entries and makes them ready. Throws `INVALID` for what cannot be. */
-export function compileHandlers(entries: readonly HandlerEntry[], attempts: Partial<Attempts> = {}): readonly Handler[] {
-  if (!Array.isArray(entries) || entries.length === 0) refuse('handlers must be an array of at least one entry.')
+export function compileHandlers(
+  entries: readonly HandlerEntry[],
+  attempts: Partial<Attempts> = {},
+): readonly Handler[] {
+  if (!Array.isArray(entries) || entries.length === 0)
+    refuse('handlers must be an array of at least one entry.')
   const defaults = attemptsOf('attempts', attempts, DEFAULTS)
   return entries.map((entry: HandlerEntry, index) => {
     const what = `handlers[${index}]`
@@ -115,7 +119,9 @@ export function compileHandlers(entries: readonly HandlerEntry[], attempts: Part
 
 /** The priorities that somebody handles, in their order. Nothing else is consumed. */
 export function handledPriorities(entries: readonly HandlerEntry[]): readonly Priority[] {
-  return PRIORITIES.filter((priority) => entries.some(({ priorities = PRIORITIES }) => priorities.includes(priority)))
+  return PRIORITIES.filter((priority) =>
+    entries.some(({ priorities = PRIORITIES }) => priorities.includes(priority)),
+  )
 }
 
 function globOf(what: string, glob: unknown): GlobMatch {

@@ -213,9 +213,10 @@ export class Sender {
   /** Makes one call for a lane, if it may have one. */
   #send(lane: Lane, now: number): boolean {
     if (lane.waiting.size === 0 || this.#stopped !== undefined) return false
-    if (lane.gate.shut) return lane.gate.ready(now) && this.#call(lane, lane.batch(1, 0), [lane.gate])
     const { messages, bytes } = this.#window.room(lane, this.#lanes)
-    return messages > 0 && this.#call(lane, lane.batch(messages, bytes), [])
+    if (messages <= 0) return false
+    if (lane.gate.shut) return lane.gate.ready(now) && this.#call(lane, lane.batch(1, 0), [lane.gate])
+    return this.#call(lane, lane.batch(messages, bytes), [])
   }
 
   #probeTransport(now: number): void {
@@ -224,7 +225,7 @@ export class Sender {
     for (const troubled of [false, true]) {
       for (const lane of this.#lanes) {
         const { gate } = lane
-        if (gate.shut !== troubled || gate.probe !== undefined) continue
+        if (gate.shut !== troubled || gate.probe !== undefined || this.#window.room(lane, this.#lanes).messages <= 0) continue
         if (this.#call(lane, lane.batch(1, 0), troubled ? [this.#gate, gate] : [this.#gate])) return
       }
     }
@@ -367,15 +368,17 @@ export class Sender {
   /** Asks to be woken when the next thing is due by itself. */
   #arm(): void {
     if (this.#stopped !== undefined || this.#blockedSince !== undefined) return
+    const now = this.#clock.now()
     const oldest = this.#window.calls.head
     if (oldest !== undefined) {
-      this.#alarm.by(this.#clock.now() + oldest.startedAt + this.#options.attemptTimeoutMs - this.#active())
+      this.#alarm.by(now + oldest.startedAt + this.#options.attemptTimeoutMs - this.#active())
     }
     for (const { waiting, due, gate } of this.#lanes) {
       this.#alarm.by(due)
       if (waiting.size === 0) continue
       const shut = this.#gate.shut ? this.#gate : gate
-      if (shut.shut && shut.probe === undefined) this.#alarm.by(shut.due)
+      // One that is due already waits for room in the window, not for time.
+      if (shut.shut && shut.probe === undefined && shut.due > now) this.#alarm.by(shut.due)
     }
   }
 

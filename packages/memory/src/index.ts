@@ -20,7 +20,6 @@
  * @module
  */
 import {
-  type CallOptions,
   type Capabilities,
   type Codec,
   type Driver,
@@ -28,16 +27,18 @@ import {
   type ErrorCode,
   type Failure,
   jsonCodec,
-  NotifyError,
   type OutboundMessage,
   type Settle,
-  type Status,
+  settleAll,
 } from '@notify/core'
-import { HEADER_NAME, type MemoryBroker, type MemoryBrokerOptions, memoryBroker, sizeOf } from './broker.ts'
+import { BROKER_OPTIONS, type MemoryBroker, type MemoryBrokerOptions, memoryBroker } from './broker.ts'
+import { AFTER_FAILURE, checkCount, checkMessage, checkOptions, closed, fault, refuse } from './failures.ts'
+import { type FailOptions, Faults } from './faults.ts'
 import { Journal, type Match, type WaitOptions, Waits } from './journal.ts'
 import { type Consumer, MAX_DELAY_MS } from './queue.ts'
 
 export type { Held, Inbound, MemoryBroker, MemoryBrokerOptions } from './broker.ts'
+export type { FailOptions } from './faults.ts'
 export type { Match, WaitOptions } from './journal.ts'
 export { memoryBroker }
 
@@ -55,16 +56,6 @@ export interface MemoryOptions extends MemoryBrokerOptions {
   readonly record?: number
   /** How `sent` and `waitFor` decode; the first that can, does. Default: the JSON codec. */
   readonly codecs?: readonly Codec[]
-}
-
-/** How {@link MemoryDriver.fail} fails. Whatever is left out follows from the code. */
-export interface FailOptions extends Partial<Omit<Failure, 'code'>> {
-  /** How many messages. Default: 1. */
-  readonly times?: number
-  /** Which messages. Default: all. */
-  readonly when?: (message: OutboundMessage) => boolean
-  /** The message is stored all the same, as when an answer gets lost. Say `maybeSent: true` with it. */
-  readonly stored?: boolean
 }
 
 /** A driver, and what a test needs beside it. */
@@ -104,9 +95,6 @@ export interface MemoryDriver extends Driver {
   connect(): void
 }
 
-/** How many steps of promises a handler's last emit may take to reach the driver. */
-const STEPS = 32
-
 /** One call of `publish` that the broker has not answered. */
 interface Call {
   readonly batch: readonly OutboundMessage[]
@@ -117,127 +105,101 @@ interface Call {
 
 /** A driver on a broker in this process. */
 export function memory(options: MemoryOptions = {}): MemoryDriver {
-  const broker = options.broker ?? memoryBroker(options)
-  const declares = (options.topology ?? 'declare') === 'declare'
-  const groups = options.groups ?? [null]
+  checkMemoryOptions(options)
+  const { broker = memoryBroker(brokerOptions(options)), topology = 'declare', groups = [null] } = options
+  const declares = topology === 'declare'
   const capabilities = toCapabilities(options, broker)
   const journal = new Journal(options.record ?? 10_000, options.codecs ?? [jsonCodec()])
   const waits = new Waits()
+  const faults = new Faults((failure) => loseAll(failure, failure), release)
   const consumers = new Set<Consumer>()
-  const listeners = new Set<(status: Status) => void>()
-  const scripted: { failure: Failure; times: number; options: FailOptions }[] = []
   const held = new Set<Call>()
   let open = 0
   let closing: Promise<void> | undefined
-  let connected = true
-  let blocked = false
-  let stalled = false
 
   /** Why nothing can be done now. */
-  function refusal(): Failure | undefined {
+  function refusal(signal?: AbortSignal): Failure | undefined {
     if (closing !== undefined) return closed()
-    return connected ? undefined : lost()
-  }
-
-  function state(): Status {
-    if (!connected) return { state: 'down', failure: lost() }
-    return blocked ? { state: 'blocked', failure: blockedNow() } : { state: 'up' }
-  }
-
-  /** Makes a change, and tells of it where there is something to tell. */
-  function change(make: () => void): void {
-    const before = state().state
-    make()
-    const now = state()
-    if (now.state === before || closing !== undefined) return
-    for (const listener of [...listeners]) {
-      try {
-        listener(now)
-      } catch {
-        // The contract leaves it with the listener. The others must still hear.
-      }
-    }
-  }
-
-  function attempt(message: OutboundMessage): Failure | undefined {
-    const failure = check(message, capabilities.maxMessageBytes)
-    if (failure !== undefined) return failure
-    const script = scripted.find(({ options: { when } }) => when === undefined || when(message))
-    if (script === undefined) return store(message)
-    script.times--
-    if (script.times <= 0) scripted.splice(scripted.indexOf(script), 1)
-    if (script.options.stored === true) store(message)
-    return script.failure
+    if (signal?.aborted === true) return { ...(signal.reason as Failure), maybeSent: false }
+    const { state, failure } = faults.status
+    return state === 'down' ? failure : undefined
   }
 
   function store(message: OutboundMessage): Failure | undefined {
     return broker.put(message, (stored) => journal.add(message.destination, stored))
   }
 
-  /** One call, at once; its outcomes are told in a turn of their own, never from within `publish`. */
+  function attempt(message: OutboundMessage): Failure | undefined {
+    try {
+      const failure = checkMessage(message, capabilities.maxMessageBytes)
+      if (failure !== undefined) return failure
+      const script = faults.script(message)
+      if (script === undefined) return store(message)
+      if (script.stored) store(message)
+      return script.failure
+    } catch (cause) {
+      return fault('UNKNOWN', 'unreadable', 'The message could not be read.', { cause })
+    }
+  }
+
+  /** Stores at once, and answers in a turn of its own: never from within `publish`. */
   function carry({ batch, settle, signal }: Omit<Call, 'onAbort'>): void {
     const outcomes: (Failure | undefined)[] = []
-    broker.turns.add(() => {
-      broker.turns.spend(batch.length)
+    broker.answers.add(() => {
+      broker.answers.spend(batch.length)
       open -= batch.length
       batch.forEach((message, index) => {
-        if (signal.aborted)
-          settle(message, { ...(signal.reason as Failure), maybeSent: outcomes[index] === undefined })
-        else settle(message, outcomes[index])
+        const failure = outcomes[index]
+        if (!signal.aborted) settle(message, failure)
+        else settle(message, { ...(signal.reason as Failure), maybeSent: failure === undefined })
       })
     })
-    const destination = batch[0]?.destination
-    if (declares && destination !== undefined) {
-      broker.declare(destination.name, destination.topic.endsWith('.dead') ? [null] : groups)
-    }
-    let failedKeys: Set<string> | undefined
+    const { name, topic } = (batch[0] as OutboundMessage).destination
+    if (declares) broker.declare(name, topic.endsWith('.dead') ? [null] : groups)
+    const failedKeys = new Set<string>()
     for (const message of batch) {
-      const failure =
-        message.key !== undefined && failedKeys?.has(message.key) === true
-          ? AFTER_FAILURE
-          : guard(message, attempt)
+      const { key } = message
+      const failure = key !== undefined && failedKeys.has(key) ? AFTER_FAILURE : attempt(message)
+      if (key !== undefined && failure !== undefined) failedKeys.add(key)
       outcomes.push(failure)
-      if (failure !== undefined && message.key !== undefined) {
-        failedKeys ??= new Set()
-        failedKeys.add(message.key)
-      }
     }
   }
 
-  function answer(batch: readonly OutboundMessage[], settle: Settle, failure: Failure): void {
-    broker.turns.add(() => {
+  function answer({ batch, settle }: Pick<Call, 'batch' | 'settle'>, failure: Failure): void {
+    broker.answers.add(() => {
       open -= batch.length
-      for (const message of batch) settle(message, failure)
+      settleAll(batch, settle, failure)
     })
   }
 
-  /** The broker has it in hand and says nothing. */
-  function hold(batch: readonly OutboundMessage[], settle: Settle, signal: AbortSignal): void {
-    const call: Call = {
-      batch,
-      settle,
-      signal,
-      onAbort: () => letGo(call, { ...(signal.reason as Failure), maybeSent: true }),
-    }
+  /** The broker has it in hand, and says nothing. */
+  function hold({ batch, settle, signal }: Omit<Call, 'onAbort'>): void {
+    const onAbort = () => drop(call, signal.reason as Failure)
+    const call = { batch, settle, signal, onAbort }
     held.add(call)
-    signal.addEventListener('abort', call.onAbort)
+    signal.addEventListener('abort', onAbort)
   }
 
-  function letGo(call: Call, failure?: Failure): void {
+  function take(call: Call): void {
     held.delete(call)
     call.signal.removeEventListener('abort', call.onAbort)
-    if (failure === undefined) carry(call)
-    else answer(call.batch, call.settle, failure)
+  }
+
+  function drop(call: Call, failure: Failure): void {
+    take(call)
+    answer(call, { ...failure, maybeSent: true })
   }
 
   function release(): void {
-    if (!blocked && !stalled) for (const call of [...held]) letGo(call)
+    for (const call of [...held]) {
+      take(call)
+      carry(call)
+    }
   }
 
-  function endAll(failure: Failure, reason?: Failure): void {
-    for (const call of [...held]) letGo(call, { ...failure, maybeSent: true })
+  function loseAll(failure: Failure, reason: Failure | undefined): void {
+    for (const call of [...held]) drop(call, failure)
     for (const consumer of [...consumers]) consumer.end(reason)
-    consumers.clear()
   }
 
   return {
@@ -246,18 +208,19 @@ export function memory(options: MemoryOptions = {}): MemoryDriver {
     capabilities,
 
     publish(batch, settle, { signal }) {
+      if (batch.length === 0) return
       open += batch.length
-      const failure =
-        refusal() ?? (signal.aborted ? { ...(signal.reason as Failure), maybeSent: false } : undefined)
-      if (failure !== undefined) answer(batch, settle, failure)
-      else if (blocked || stalled) hold(batch, settle, signal)
-      else carry({ batch, settle, signal })
+      const call = { batch, settle, signal }
+      const failure = refusal(signal)
+      if (failure !== undefined) answer(call, failure)
+      else if (faults.holding) hold(call)
+      else carry(call)
     },
 
     async subscribe(source, onDelivery, { signal, prefetch, from = 'new' }) {
       // An answer takes a turn, as anywhere: until then the caller can change its mind.
-      await new Promise<void>((resolve) => broker.turns.add(resolve))
-      const failure = refusal() ?? (signal.aborted ? (signal.reason as Failure) : undefined)
+      await new Promise<void>((resolve) => broker.answers.add(resolve))
+      const failure = refusal(signal)
       if (failure !== undefined) throw failure
       if (from === 'earliest' && !capabilities.history) {
         throw fault('UNSUPPORTED', 'from', 'This broker keeps no history: set the option history.')
@@ -269,26 +232,23 @@ export function memory(options: MemoryOptions = {}): MemoryDriver {
       return consumer
     },
 
-    observe(listener) {
-      listeners.add(listener)
-      return () => void listeners.delete(listener)
-    },
+    observe: (listener) => faults.observe(listener),
 
     async health() {
-      const failure = refusal() ?? (blocked ? blockedNow() : undefined)
+      const failure = refusal() ?? faults.status.failure
       const warnings = broker
         .forgotten()
-        .map((queue) => `Nobody consumes ${queue}, and it is more than half full.`)
+        .map((queue) => `Nobody consumes ${queue}, which is more than half full.`)
       return failure === undefined ? { ok: true, warnings } : { ok: false, warnings, failure }
     },
 
     close() {
       closing ??= new Promise((resolve) => {
-        endAll(closed())
+        loseAll(closed(), undefined)
         waits.end(closed())
-        listeners.clear()
-        // Turns keep their order: what was handed over before is told before this resolves.
-        broker.turns.add(resolve)
+        faults.close()
+        // Answers keep their order: what was handed over before is answered before this resolves.
+        broker.answers.add(resolve)
       })
       return closing
     },
@@ -296,67 +256,21 @@ export function memory(options: MemoryOptions = {}): MemoryDriver {
     native: () => broker,
 
     sent: (match) => journal.find(match),
-
     waitFor: (match, { timeoutMs } = {}) => journal.next(match, waits, timeoutMs),
-
-    idle({ timeoutMs } = {}) {
-      const busy = () => [...(open === 0 ? [] : [`publishes (${open})`]), ...broker.busy()].join(', ')
-      return waits.add(
+    idle: ({ timeoutMs } = {}) =>
+      waits.quiet(
+        () => [...(open === 0 ? [] : [`publish (${open})`]), ...broker.busy()],
+        broker.listen,
         timeoutMs,
-        () => `Not idle: ${busy()}.`,
-        (resolve) => {
-          let looking = false
-          const look = async () => {
-            if (looking) return
-            looking = true
-            // What a handler emitted as its last act takes a few steps to get here.
-            for (let step = 0; step < STEPS && busy() === ''; step++) await undefined
-            looking = false
-            if (busy() === '') resolve()
-          }
-          const stop = broker.turns.listen(() => void look())
-          void look()
-          return stop
-        },
-      )
-    },
+      ),
 
-    fail(code, options = {}) {
-      const { times = 1, when: _when, stored: _stored, ...rest } = options
-      const failure = { ...fault(code, 'scripted', 'A test asked for it.', likely(code)), ...rest }
-      const script = { failure, times, options }
-      scripted.push(script)
-      return () => {
-        const index = scripted.indexOf(script)
-        if (index !== -1) scripted.splice(index, 1)
-      }
-    },
-
-    block: () =>
-      change(() => {
-        blocked = true
-      }),
-    unblock: () =>
-      change(() => {
-        blocked = false
-        release()
-      }),
-    stall: () => {
-      stalled = true
-    },
-    resume: () => {
-      stalled = false
-      release()
-    },
-    disconnect: () =>
-      change(() => {
-        connected = false
-        endAll(lost(), lost())
-      }),
-    connect: () =>
-      change(() => {
-        connected = true
-      }),
+    fail: (code, failOptions) => faults.fail(code, failOptions),
+    block: () => faults.block(true),
+    unblock: () => faults.block(false),
+    stall: () => faults.stall(true),
+    resume: () => faults.stall(false),
+    disconnect: () => faults.connect(false),
+    connect: () => faults.connect(true),
   }
 }
 
@@ -381,49 +295,27 @@ function toCapabilities(options: MemoryOptions, broker: MemoryBroker): Capabilit
   })
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
-const CONTROL = /[\x00-\x1f\x7f]/
+const OPTIONS = ['broker', 'topology', 'groups', 'maxMessageBytes', 'record', 'codecs', ...BROKER_OPTIONS]
 
-/** What core has checked already for what a program emits, and nobody has for other callers. */
-function check({ body, headers, key }: OutboundMessage, maxMessageBytes: number): Failure | undefined {
-  for (const name of Object.keys(headers)) {
-    const value = headers[name]
-    if (!HEADER_NAME.test(name)) return fault('INVALID', 'header-name', 'A header name is not well-formed.')
-    if (typeof value !== 'string' || CONTROL.test(value) || !value.isWellFormed()) {
-      return fault('INVALID', 'header-value', `The value of header ${name} is not well-formed.`)
-    }
+function checkMemoryOptions(options: MemoryOptions): void {
+  checkOptions('memory', options, OPTIONS)
+  checkCount('maxMessageBytes', options.maxMessageBytes)
+  checkCount('record', options.record)
+  const { topology, groups, broker } = options
+  if (topology !== undefined && !['declare', 'check', 'none'].includes(topology)) {
+    refuse('topology must be "declare", "check" or "none".')
   }
-  if (sizeOf(body, headers, key) <= maxMessageBytes) return undefined
-  return fault('TOO_LARGE', 'message-bytes', `The message is larger than ${maxMessageBytes} bytes.`)
-}
-
-/** `publish` must not throw, whatever it is given. */
-function guard<T>(input: T, attempt: (input: T) => Failure | undefined): Failure | undefined {
-  try {
-    return attempt(input)
-  } catch (cause) {
-    return fault('UNKNOWN', 'threw', 'The message could not be read.', { cause })
+  if (groups !== undefined && groups.length === 0)
+    refuse('groups must name a group, or hold null for the default one.')
+  if (broker !== undefined && Object.keys(brokerOptions(options)).length > 0) {
+    refuse(`${BROKER_OPTIONS.join(', ')} belong to the broker that is given: memoryBroker({ ... }).`)
   }
 }
 
-function fault(code: ErrorCode, reason: string, message: string, rest: Partial<Failure> = {}): Failure {
-  return { code, reason, message, retryable: false, maybeSent: false, scope: 'message', ...rest }
-}
-
-const closed = () => fault('CLOSED', 'closed', 'The driver is closed.', { scope: 'transport' })
-const lost = () => fault('UNAVAILABLE', 'disconnected', 'The broker is disconnected.', likely('UNAVAILABLE'))
-const blockedNow = () =>
-  fault('THROTTLED', 'blocked', 'The broker is blocked.', { retryable: true, scope: 'transport' })
-
-const AFTER_FAILURE: Failure = Object.freeze(
-  fault('UNAVAILABLE', 'after-failure', 'An earlier message of this key failed.', { retryable: true }),
-)
-
-/** What a failure of this code usually looks like. */
-function likely(code: ErrorCode): Partial<Failure> {
-  const retryable = code === 'UNAVAILABLE' || code === 'THROTTLED'
-  if (['UNAVAILABLE', 'UNAUTHENTICATED', 'FORBIDDEN', 'CLOSED'].includes(code))
-    return { retryable, scope: 'transport' }
-  if (['THROTTLED', 'UNROUTABLE', 'CONFLICT'].includes(code)) return { retryable, scope: 'destination' }
-  return {}
+function brokerOptions({ limit, deduplication, history }: MemoryOptions): MemoryBrokerOptions {
+  return {
+    ...(limit === undefined ? {} : { limit }),
+    ...(deduplication === undefined ? {} : { deduplication }),
+    ...(history === undefined ? {} : { history }),
+  }
 }

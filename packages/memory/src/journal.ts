@@ -1,5 +1,6 @@
 import { type Codec, type Destination, type Envelope, type Failure, NotifyError } from '@notify/core'
-import { Recent } from './broker.ts'
+import { Recent } from './collections.ts'
+import { fault } from './failures.ts'
 import type { Stored } from './queue.ts'
 
 /** An event type, exactly, or a test of the whole notification. */
@@ -17,6 +18,8 @@ interface Line {
   readonly size: number
 }
 
+/** How many steps of promises the last emit of a handler may take to get here. */
+const STEPS = 32
 const JOURNAL_BYTES = 64 * 2 ** 20
 
 /** What was confirmed, as bytes, decoded when a test asks. */
@@ -46,9 +49,9 @@ export class Journal {
   }
 
   /** The first that matches, of those that are there or come. */
-  next(match: Match, waits: Waits, timeoutMs: number | undefined): Promise<Envelope> {
+  async next(match: Match, waits: Waits, timeoutMs: number | undefined): Promise<Envelope> {
     const [first] = this.find(match)
-    if (first !== undefined) return Promise.resolve(first)
+    if (first !== undefined) return first
     return waits.add(
       timeoutMs,
       () => `Nothing matched; emitted were: ${this.#types()}.`,
@@ -131,22 +134,40 @@ export class Waits {
           reject(error)
         },
       )
-      const timer = setTimeout(() => end(late(timeoutMs, describe())), timeoutMs)
+      const timer = setTimeout(
+        () => end(fault('DEADLINE', 'waited', `Waited ${timeoutMs} ms. ${describe()}`)),
+        timeoutMs,
+      )
       this.#open.add(end)
     })
   }
 
+  /** Resolves when nothing is busy any more; `listen` tells when to look. */
+  quiet(
+    busy: () => readonly string[],
+    listen: (listener: () => void) => () => void,
+    timeoutMs: number | undefined,
+  ): Promise<void> {
+    return this.add(
+      timeoutMs,
+      () => `Busy: ${busy().join(', ')}.`,
+      (resolve) => {
+        let looking = false
+        const look = async () => {
+          if (looking) return
+          looking = true
+          for (let step = 0; step < STEPS && busy().length === 0; step++) await undefined
+          looking = false
+          if (busy().length === 0) resolve()
+        }
+        const stop = listen(() => void look())
+        void look()
+        return stop
+      },
+    )
+  }
+
   end(failure: Failure): void {
     for (const end of [...this.#open]) end(failure)
-  }
-}
-
-function late(timeoutMs: number, what: string): Failure {
-  return {
-    code: 'DEADLINE',
-    message: `Waited ${timeoutMs} ms. ${what}`,
-    retryable: false,
-    maybeSent: false,
-    scope: 'message',
   }
 }

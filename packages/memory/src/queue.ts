@@ -1,10 +1,12 @@
 import type { Delivery, Destination, Failure, Subscription } from '@notify/core'
-import { Fifo } from './fifo.ts'
+import { Fifo, Heap } from './collections.ts'
+import { fault } from './failures.ts'
 import type { Turns } from './turns.ts'
 
 /** The longest that a host's timer can wait, and so the longest delay that is offered. */
 export const MAX_DELAY_MS: number = 2 ** 31 - 1
 
+const TOO_LONG = fault('UNSUPPORTED', 'delay', `A delay is at most ${MAX_DELAY_MS} ms.`)
 const NOISE_MS = 1e-6
 
 /** One message as the broker keeps it. Its bytes are its own, and all queues of a destination share them. */
@@ -240,7 +242,7 @@ export class Consumer implements Subscription {
         return Promise.resolve(outcome === 'acknowledged')
       },
       requeue: ({ delayMs = 0 } = {}) => {
-        if (delayMs > MAX_DELAY_MS) return Promise.reject(tooLong(delayMs))
+        if (delayMs > MAX_DELAY_MS) return Promise.reject(TOO_LONG)
         if (outcome === 'open' && this.#queue.giveBack(this, entry, delayMs)) outcome = 'given back'
         return Promise.resolve(outcome === 'given back')
       },
@@ -259,61 +261,5 @@ export class Consumer implements Subscription {
 
   async close(): Promise<void> {
     this.end()
-  }
-}
-
-function tooLong(delayMs: number): Failure {
-  return {
-    code: 'UNSUPPORTED',
-    reason: 'delay',
-    message: `A delay of ${delayMs} ms is longer than ${MAX_DELAY_MS} ms.`,
-    retryable: false,
-    maybeSent: false,
-    scope: 'message',
-  }
-}
-
-/** A binary heap: the first by `before` is `items[0]`. */
-class Heap<T> {
-  items: T[] = []
-  readonly #before: (a: T, b: T) => boolean
-
-  constructor(before: (a: T, b: T) => boolean) {
-    this.#before = before
-  }
-
-  push(item: T): void {
-    const { items } = this
-    let index = items.length
-    items.push(item)
-    while (index > 0) {
-      const parent = (index - 1) >> 1
-      if (!this.#before(item, items[parent] as T)) break
-      items[index] = items[parent] as T
-      index = parent
-    }
-    items[index] = item
-  }
-
-  pop(): T | undefined {
-    const { items } = this
-    const first = items[0]
-    const item = items.pop()
-    if (items.length === 0 || item === undefined) return first
-    let index = 0
-    for (;;) {
-      let child = 2 * index + 1
-      if (child >= items.length) break
-      if (child + 1 < items.length && this.#before(items[child + 1] as T, items[child] as T)) child++
-      if (!this.#before(items[child] as T, item)) break
-      items[index] = items[child] as T
-      index = child
-    }
-    items[index] = item
-    return first
-  }
-
-  clear(): void {
-    this.items = []
   }
 }

@@ -1,4 +1,4 @@
-import { Fifo } from './fifo.ts'
+import { Fifo } from './collections.ts'
 
 /** How many messages are moved before the host gets a turn of its own. */
 const MESSAGES_PER_TURN = 256
@@ -9,9 +9,9 @@ const nextTurn: (task: () => void) => unknown = globalThis.setImmediate ?? ((tas
 const soon = Promise.resolve()
 
 /**
- * Runs the broker's work in order, after the caller's own and never from within it. Microtasks alone would
- * starve sockets and timers under load, which no real broker does, so every few hundred messages the rest
- * waits for the host's next turn.
+ * Runs one kind of the broker's work in order, after the caller's own and never from within it. Microtasks
+ * alone would starve sockets and timers under load, which no real broker does, so every few hundred messages
+ * the rest waits for the host's next turn. Answers and deliveries have one each, and so the same share.
  */
 export class Turns {
   readonly #tasks = new Fifo<() => void>()
@@ -39,12 +39,14 @@ export class Turns {
   #schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true
-    if (this.#left > 0) {
-      void soon.then(this.#run)
-      return
-    }
-    this.#left = MESSAGES_PER_TURN
-    nextTurn(this.#run)
+    if (this.#left > 0) void soon.then(this.#run)
+    else nextTurn(this.#nextTurn)
+  }
+
+  #nextTurn = (): void => {
+    // A call of many messages is a debt, paid over several turns.
+    this.#left = Math.min(this.#left, 0) + MESSAGES_PER_TURN
+    this.#run()
   }
 
   #run = (): void => {

@@ -1,0 +1,312 @@
+import { Alarm, type Clock } from './clock.ts'
+import type { Delivery, Destination } from './driver.ts'
+import { checkMessageId } from './envelope.ts'
+import { type Failure, failure, NotifyError } from './errors.ts'
+import { Held, type Outcomes, type Session } from './held.ts'
+import { Lanes, type Queue } from './lanes.ts'
+import type { Verdict } from './letter.ts'
+import { backoffMs } from './retry.ts'
+import { type Run, verdictOf } from './run.ts'
+import { Runner, type RunnerOptions } from './runner.ts'
+import { Settlement, type SettlementOptions } from './settlement.ts'
+
+/** Starts in one turn of the event loop, and their time, after which timers and sockets get theirs. */
+const BURST_STARTS = 100
+const BURST_MS = 5
+/** After its subscription has ended, a settle that was on its way may still be answered for so long. */
+const ANSWER_MS = 5_000
+
+/** What a listener settles about its dispatch when it is made. */
+export interface DispatchOptions extends Omit<RunnerOptions, 'ended'>, Omit<SettlementOptions, 'changed'> {
+  readonly concurrency: number
+  readonly maxDeliveries: number
+}
+
+/** Everything between receiving a delivery and settling it. */
+export class Dispatch {
+  readonly #options: DispatchOptions
+  readonly #clock: Clock
+  readonly #random: () => number
+  readonly #lanes: Lanes<Held>
+  readonly #alarm: Alarm
+  readonly #settlement: Settlement
+  readonly #runner: Runner
+  /** Those that have a slot, settled or not. */
+  readonly #running = new Set<Held>()
+  #burst = 0
+  #burstAt = 0
+  #scheduled = false
+  #pumping = false
+  #halted = false
+  #handingBack = false
+  #idle: (() => void) | undefined
+
+  constructor(options: DispatchOptions) {
+    this.#options = options
+    this.#clock = options.clock
+    this.#lanes = new Lanes(options.concurrency)
+    this.#alarm = new Alarm(options.clock, () => this.#ring())
+    this.#settlement = new Settlement({ ...options, changed: () => this.#checkIdle() }, this.#alarm)
+    this.#runner = new Runner({ ...options, ended: (held) => this.#conclude(held) }, this.#alarm)
+    this.#random = () => options.clock.random()
+  }
+
+  /** Makes the queue of one more destination, for its sessions. */
+  queue(destination: Destination): Queue<Held> {
+    return this.#lanes.queue(destination.priority)
+  }
+
+  stats(): Outcomes & { readonly received: number; readonly pending: number; readonly running: number } {
+    return { ...this.#settlement.stats(), running: this.#lanes.running }
+  }
+
+  /** How many runs of handlers have failed since one succeeded. */
+  get failedInARow(): number {
+    return this.#runner.failedInARow
+  }
+
+  /** Takes a delivery. Safe to be handed anything, at any time. */
+  receive(delivery: Delivery, session: Session): void {
+    if (session.over || typeof delivery !== 'object' || delivery === null || this.#settlement.has(delivery))
+      return
+    const { holdMs = Number.POSITIVE_INFINITY, requeue } = this.#options.driver.capabilities
+    const held = new Held(
+      delivery,
+      session,
+      requeue ? this.#clock.now() + holdMs * 0.9 : Number.POSITIVE_INFINITY,
+    )
+    this.#settlement.add(held)
+    // A driver that delivers after pause() has resolved would deliver again and again what it is given back.
+    if (this.#handingBack) this.#settlement.leave(held)
+    else {
+      this.#alarm.by(held.dueAt)
+      this.#lanes.add(held)
+      this.#schedule()
+    }
+  }
+
+  /** A session has ended by itself. What it delivered comes again. */
+  lose(session: Session): void {
+    session.over = true
+    for (const held of this.#settlement.held) {
+      if (held.session !== session) continue
+      if (held.phase === 'settling') this.#wakeAt(held, this.#clock.now() + ANSWER_MS)
+      else this.#end(held, 'lost')
+    }
+    this.#pump()
+  }
+
+  /** Starts, or starts again. */
+  resume(): void {
+    this.#halted = false
+    this.#handingBack = false
+  }
+
+  /** Starts no handler any more. */
+  halt(): void {
+    this.#halted = true
+  }
+
+  /** Gives back what is not running. What is given up by those that run gets one attempt at the dead letters. */
+  handBack(): void {
+    this.#handingBack = true
+    this.#options.deadLetters?.halt()
+    for (const held of this.#settlement.held) {
+      if (held.phase !== 'waiting' && held.phase !== 'delayed') continue
+      this.#withdraw(held)
+      this.#settlement.giveBack(held)
+    }
+  }
+
+  /** Resolves when no handler runs and no settlement is on its way. */
+  idle(): Promise<void> {
+    return new Promise((resolve) => {
+      const previous = this.#idle
+      this.#idle = () => {
+        previous?.()
+        resolve()
+      }
+      this.#checkIdle()
+    })
+  }
+
+  /** Tells handlers that nobody waits for them any longer. */
+  abort(reason: Failure): void {
+    for (const { invocation } of this.#running) invocation?.abort(new NotifyError(reason))
+  }
+
+  /** All subscriptions are closed, and what was unsettled has gone back with them. */
+  finish(reason: Failure): void {
+    this.#options.deadLetters?.close(reason)
+    for (const held of this.#settlement.held) {
+      held.session.over = true
+      this.#end(held, held.phase === 'running' || held.phase === 'settling' ? 'lost' : 'requeued')
+    }
+    this.#alarm.clear()
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    queueMicrotask(() => {
+      this.#scheduled = false
+      this.#pump()
+    })
+  }
+
+  #pump(): void {
+    if (this.#pumping || this.#halted) return
+    this.#pumping = true
+    for (;;) {
+      const now = this.#clock.now()
+      if (this.#burst > 0 && (this.#burst >= BURST_STARTS || now - this.#burstAt >= BURST_MS)) break
+      const held = this.#lanes.take(now, this.#random)
+      if (held === undefined) break
+      if (this.#burst++ === 0) this.#beginBurst(now)
+      this.#start(held)
+      if (this.#halted) break
+    }
+    this.#pumping = false
+    this.#alarm.by(this.#lanes.wakeAt)
+  }
+
+  /** Handlers that end at once never let go of the thread by themselves. */
+  #beginBurst(now: number): void {
+    this.#burstAt = now
+    this.#clock.defer(() => {
+      this.#burst = 0
+      this.#pump()
+    })
+  }
+
+  #start(held: Held): void {
+    const { deliveries } = held.delivery
+    const { maxDeliveries } = this.#options
+    held.phase = 'running'
+    held.dueAt = Number.POSITIVE_INFINITY
+    this.#running.add(held)
+    if (deliveries !== undefined && deliveries > maxDeliveries) {
+      const message = `A message of ${held.session.destination.name} came ${deliveries} times. It is not handled any more.`
+      this.#giveUp(held, failure('UNKNOWN', 'max-deliveries', message))
+      return
+    }
+    const corrupted = this.#runner.start(held)
+    if (corrupted !== undefined) this.#giveUp(held, corrupted)
+  }
+
+  /** All that were due have run. What becomes of the message follows when each has ended. */
+  #conclude(held: Held): void {
+    const runs = held.runs as readonly Run[]
+    const due = runs.filter(({ state }) => state === 'due')
+    this.#leaveSlot(held)
+    if (due.length === 0 || held.over || this.#handingBack) this.#lanes.free(held)
+    if (held.over) this.#checkIdle()
+    else if (due.length === 0) this.#decide(held, runs)
+    else if (this.#handingBack) this.#settlement.giveBack(held)
+    else this.#delay(held, Math.min(...due.map(({ dueAt }) => dueAt)))
+    this.#pump()
+  }
+
+  #decide(held: Held, runs: readonly Run[]): void {
+    const failed = runs.filter(({ state }) => state === 'failed')
+    const requeued = runs.filter(({ state }) => state === 'requeue')
+    if (failed.length > 0) {
+      const verdict = verdictOf(failed)
+      const message = `A message of ${held.session.destination.name} was given up after ${verdict.attempts} attempts of its handler.`
+      this.#bury(held, verdict, { ...(failed[0]?.failure as Failure), message })
+    } else if (requeued.length > 0) {
+      const delayMs = Math.max(...requeued.map((run) => run.delayMs))
+      this.#settlement.giveBackAfter(held, delayMs, () => this.#keep(held, requeued, delayMs))
+    } else this.#settlement.ack(held, runs.some(({ state }) => state === 'done') ? 'acked' : 'unmatched')
+  }
+
+  /** A `Requeue` that cannot be had waits here. Its key is free, so it comes behind those that came meanwhile. */
+  #keep(held: Held, requeued: readonly Run[], delayMs: number): void {
+    if (this.#handingBack) {
+      this.#settlement.giveBack(held)
+      return
+    }
+    if (++held.requeues > this.#options.maxDeliveries) {
+      for (const run of requeued) run.giveUp(failure('UNKNOWN', 'max-requeues'))
+      this.#decide(held, requeued)
+      return
+    }
+    for (const run of requeued) run.again()
+    const [{ handler }] = requeued as [Run]
+    const waitMs = delayMs > 0 ? delayMs : backoffMs(held.requeues, handler.attempts, this.#clock)
+    this.#delay(held, this.#clock.now() + waitMs)
+  }
+
+  /** Gives up on a message that has its slot and was not handled. */
+  #giveUp(held: Held, because: Failure): void {
+    this.#leaveSlot(held)
+    this.#lanes.free(held)
+    const { code, reason } = because
+    this.#bury(held, { code, ...(reason === undefined ? {} : { reason }), attempts: 0 }, because)
+  }
+
+  #bury(held: Held, verdict: Verdict, because: Failure): void {
+    const { deliveries = 0 } = held.delivery
+    // Where even the guard's own decoding seems to kill the process, the message goes under a fresh id.
+    if (held.messageId === undefined && deliveries <= this.#options.maxDeliveries + 3) {
+      const decoded = this.#runner.decode(held)
+      if ('envelope' in decoded) held.messageId = decoded.envelope.message_id
+    }
+    if (checkMessageId(held.messageId) !== undefined) held.messageId = globalThis.crypto.randomUUID()
+    this.#settlement.bury(held, held.messageId as string, verdict, because)
+  }
+
+  #leaveSlot(held: Held): void {
+    this.#running.delete(held)
+    this.#lanes.leave(held)
+  }
+
+  #delay(held: Held, until: number): void {
+    held.phase = 'delayed'
+    this.#wakeAt(held, Math.min(until, held.giveBackAt))
+  }
+
+  #wakeAt(held: Held, time: number): void {
+    held.dueAt = time
+    this.#alarm.by(time)
+  }
+
+  #withdraw(held: Held): void {
+    this.#lanes.remove(held)
+    this.#lanes.free(held)
+  }
+
+  #end(held: Held, outcome: 'lost' | 'requeued'): void {
+    if (held.phase !== 'running') this.#withdraw(held)
+    this.#settlement.end(held, outcome)
+  }
+
+  #ring(): void {
+    const now = this.#clock.now()
+    for (const held of this.#running) if (held.dueAt <= now) this.#runner.timeOut(held)
+    for (const held of this.#settlement.held)
+      if (held.dueAt <= now && held.phase !== 'running') this.#due(held, now)
+    for (const held of this.#running) this.#alarm.by(held.dueAt)
+    for (const held of this.#settlement.held) this.#alarm.by(held.dueAt)
+    this.#pump()
+  }
+
+  #due(held: Held, now: number): void {
+    if (held.phase === 'settling') this.#settlement.end(held, 'lost')
+    else if (held.giveBackAt <= now) {
+      this.#withdraw(held)
+      this.#settlement.giveBackInTime(held)
+    } else {
+      held.phase = 'waiting'
+      held.dueAt = held.giveBackAt
+      this.#lanes.add(held)
+    }
+  }
+
+  #checkIdle(): void {
+    if (this.#idle === undefined || this.#running.size > 0 || this.#settlement.busy) return
+    const idle = this.#idle
+    this.#idle = undefined
+    idle()
+  }
+}
