@@ -71,7 +71,7 @@ export class Consumer implements Listener {
     this.#clock = clock
     this.#teller = new StatusTeller(driver, onStatus)
     this.#digest = new Digest(clock)
-    this.#letters = settings.deadLetters ? new DeadLetters(driver, group, backoff, clock) : undefined
+    this.#letters = settings.deadLetters ? new DeadLetters(driver, group, backoff, this.#teller, clock) : undefined
     this.#dispatch = new Dispatch({
       ...settings,
       deadLetters: this.#letters,
@@ -250,7 +250,6 @@ export class Consumer implements Listener {
   #observe(): void {
     try {
       this.#unobserve = this.#settings.driver.observe?.((status) => {
-        this.#letters?.observed(status)
         if (status.state === 'up') for (const intake of this.#intakes) intake.hurry()
         this.#teller.tell(status)
       })

@@ -1,102 +1,97 @@
+import type { Encoded, Item } from './buffer.ts'
 import { Alarm, type Clock, timestamp } from './clock.ts'
-import type { Delivery, Destination, Driver, OutboundMessage, Status } from './driver.ts'
-import { type Failure, failure, toFailure } from './errors.ts'
-import { Gate } from './gate.ts'
-import { deadLetter, sizeOf, type Verdict } from './letter.ts'
+import type { Delivery, Destination, Driver, OutboundMessage } from './driver.ts'
+import type { Emit } from './emission.ts'
+import { PRIORITIES } from './envelope.ts'
+import { type Failure, failure } from './errors.ts'
+import { deadLetter, dedupIdOf, sizeOf, type Verdict } from './letter.ts'
+import type { StatusTeller } from './observe.ts'
 import { type Backoff, backoffMs } from './retry.ts'
 import { destinationsOf } from './route.ts'
+import { Sender } from './sender.ts'
 
 /** How long a driver may take over one attempt. */
 const ATTEMPT_MS = 30_000
 
 /** Who wants a dead letter written. */
-export interface Sender {
+export interface Mourner {
   /** The broker has it. */
   confirmed(): void
   /** It is refused for its shape, with headers and without. Said once; it is tried again all the same. */
   refused(failure: Failure): void
-  /** It was not confirmed, and nothing is tried again, since the listener stops. */
+  /** It was not confirmed, and is not tried again, since the listener stops. */
   gaveUp(): void
 }
 
-/** The dead letters of one source: where they go, and what stands in the way. */
-interface Route {
+/** One message that is to reach the dead letters, whatever it takes. To its sender it is like an emit. */
+export class Letter implements Pick<Emit, 'id' | 'add' | 'itemEnded'> {
+  readonly id: string
   readonly destination: Destination
-  readonly gate: Gate
-  calls: number
-}
-
-/** One attempt. It has its place in the window until it is settled or times out. */
-interface Call {
-  readonly letter: Letter
-  readonly size: number
-  readonly startedAt: number
-}
-
-/** One message that is to reach the dead letters, whatever it takes. */
-export class Letter {
-  readonly route: Route
-  readonly sender: Sender
-  readonly message: OutboundMessage
-  /** Confirmed, or no longer wanted. */
-  over = false
-  /** With its headers it was refused: it goes without any. */
-  bare = false
-  refused = false
+  readonly mourner: Mourner
+  encoded: Encoded
+  item: Item | undefined
   failures = 0
+  refused = false
   dueAt = 0
-  /** The attempt whose failure counts. */
-  call: Call | undefined
+  readonly #ended: (letter: Letter, failure: Failure | undefined) => void
 
-  constructor(route: Route, sender: Sender, message: OutboundMessage) {
-    this.route = route
-    this.sender = sender
-    this.message = message
+  constructor(
+    id: string,
+    destination: Destination,
+    encoded: Encoded,
+    mourner: Mourner,
+    ended: (letter: Letter, failure: Failure | undefined) => void,
+  ) {
+    this.id = id
+    this.destination = destination
+    this.encoded = encoded
+    this.mourner = mourner
+    this.#ended = ended
+  }
+
+  add(item: Item): void {
+    this.item = item
+  }
+
+  itemEnded(item: Item): void {
+    this.item = undefined
+    this.#ended(this, item.failure)
   }
 }
 
 /**
- * Writes dead letters through the listener's own driver: the same bytes, key, content type and headers, and one
- * header more. Each is published until it is confirmed, since the original is acknowledged only after that. A
- * failure that reaches further than its message shuts a gate, so that an outage costs one attempt at a time.
+ * Writes dead letters through the listener's own driver, each until it is confirmed, since the original is
+ * acknowledged only after that. What a sender does for emits it does for them: window, batches, gates, retries.
+ * Where it gives up, for a failure that another attempt would not cure, this goes on.
  */
 export class DeadLetters {
-  readonly #driver: Driver
-  readonly #clock: Clock
-  readonly #backoff: Backoff
+  readonly #renamed: Driver
   readonly #group: string | undefined
+  readonly #backoff: Backoff
+  readonly #teller: StatusTeller
+  readonly #clock: Clock
   readonly #alarm: Alarm
-  readonly #routes = new Map<string, Route>()
-  readonly #waiting = new Set<Letter>()
-  readonly #calls = new Set<Call>()
-  #abort = new AbortController()
+  readonly #letters = new Set<Letter>()
+  #sender: Sender | undefined
   #stopping = false
-  #pumping = false
-  #again = false
-  #blockedSince: number | undefined
-  #blockedMs = 0
-  #bytes = 0
 
-  constructor(driver: Driver, group: string | undefined, backoff: Backoff, clock: Clock) {
-    this.#driver = driver
+  constructor(driver: Driver, group: string | undefined, backoff: Backoff, teller: StatusTeller, clock: Clock) {
+    this.#renamed = renaming(driver, (message) => dedupIdOf(message, group))
     this.#group = group
     this.#backoff = backoff
+    this.#teller = teller
     this.#clock = clock
-    this.#alarm = new Alarm(clock, () => this.#wake())
+    this.#alarm = new Alarm(clock, () => this.#ring())
   }
 
-  /** How many are handed to the driver and not settled. */
-  get inFlight(): number {
-    let inFlight = 0
-    for (const call of this.#calls) if (call.letter.call === call && !call.letter.over) inFlight++
-    return inFlight
+  /** How many are not confirmed. */
+  get pending(): number {
+    return this.#letters.size
   }
 
-  /** How many are refused for their shape. */
+  /** How many of them are refused for their shape. */
   get refused(): number {
-    const letters = new Set(this.#waiting)
-    for (const { letter } of this.#calls) letters.add(letter)
-    return [...letters].filter(({ refused, over }) => refused && !over).length
+    return [...this.#letters].filter(({ refused }) => refused).length
   }
 
   /**
@@ -104,206 +99,112 @@ export class DeadLetters {
    *
    * @param id the message's own, which has to be a legal one
    */
-  send(delivery: Delivery, source: Destination, id: string, verdict: Verdict, sender: Sender): Letter {
-    const route = this.#route(source)
+  send(delivery: Delivery, source: Destination, id: string, verdict: Verdict, mourner: Mourner): Letter {
     const origin = { source, group: this.#group, at: timestamp(this.#clock.wall()) }
-    const letter = new Letter(route, sender, deadLetter(delivery, id, route.destination, verdict, origin))
-    this.#waiting.add(letter)
-    this.#pump()
-    // While the listener stops there is one attempt or none: nothing would come back to it later.
-    if (this.#stopping && this.#waiting.has(letter)) {
-      this.drop(letter)
-      sender.gaveUp()
-    }
+    const destination = destinationsOf(`${source.topic}.dead`)[PRIORITIES.indexOf(source.priority)] as Destination
+    const letter = new Letter(id, destination, deadLetter(delivery, verdict, origin), mourner, (ended, because) =>
+      this.#ended(ended, because),
+    )
+    this.#letters.add(letter)
+    this.#post(letter)
     return letter
   }
 
   /** It is no longer wanted: its original comes back. */
   drop(letter: Letter): void {
-    letter.over = true
-    this.#waiting.delete(letter)
+    if (this.#letters.delete(letter)) letter.item?.drop(failure('ABORTED'))
   }
 
-  /** What the driver says of itself. While it is blocked nothing is handed over, and attempts take no time. */
-  observed({ state }: Status): void {
-    const now = this.#clock.now()
-    if (state === 'blocked') {
-      this.#blockedSince ??= now
-      return
-    }
-    if (this.#blockedSince !== undefined) this.#blockedMs += now - this.#blockedSince
-    this.#blockedSince = undefined
-    if (state === 'up') for (const { gate } of this.#routes.values()) gate.due = Math.min(gate.due, now)
-    this.#pump()
-  }
-
-  /** Tries nothing again from here on, and gives up what is not in flight. */
+  /** Gives up what is not in flight, and from here on whatever fails. */
   halt(): void {
     this.#stopping = true
-    for (const letter of this.#waiting) {
-      this.drop(letter)
-      letter.sender.gaveUp()
+    for (const letter of this.#letters) {
+      if (letter.item === undefined || letter.item.list !== letter.item.lane.flying) this.#giveUp(letter)
     }
   }
 
   /** Aborts what is in flight. It may be used again. */
   close(reason: Failure): void {
-    for (const call of this.#calls) {
-      call.letter.over = true
-      this.#leave(call)
-    }
-    this.#abort.abort(reason)
-    this.#abort = new AbortController()
-    this.#routes.clear()
+    this.#letters.clear()
+    this.#sender?.finish(reason)
+    this.#sender = undefined
     this.#alarm.clear()
     this.#stopping = false
   }
 
-  #route(source: Destination): Route {
-    let route = this.#routes.get(source.name)
-    if (route === undefined) {
-      const destinations = destinationsOf(`${source.topic}.dead`)
-      const destination = destinations.find(({ priority }) => priority === source.priority) as Destination
-      route = { destination, gate: new Gate(), calls: 0 }
-      this.#routes.set(source.name, route)
-    }
-    return route
+  #post(letter: Letter): void {
+    letter.dueAt = Number.POSITIVE_INFINITY
+    this.#sender ??= new Sender(this.#renamed, { ...LIMITS, backoff: this.#backoff }, this.#teller, this.#clock)
+    this.#sender.admit(letter as unknown as Emit, letter.destination, true, letter.encoded)
   }
 
-  #pump(): void {
-    this.#again = true
-    if (this.#pumping) return
-    this.#pumping = true
-    while (this.#again) {
-      this.#again = false
-      for (const letter of this.#waiting) if (this.#mayGo(letter)) this.#publish(letter)
-    }
-    this.#pumping = false
-    this.#arm()
-  }
-
-  #mayGo({ dueAt, message, route }: Letter): boolean {
-    const { calls = Number.POSITIVE_INFINITY, messages, bytes } = this.#driver.capabilities.window
-    const now = this.#clock.now()
-    if (this.#blockedSince !== undefined || now < dueAt) return false
-    if (route.gate.shut && !route.gate.ready(now)) return false
-    if (route.calls >= calls || this.#calls.size >= messages) return false
-    return this.#calls.size === 0 || this.#bytes + message.body.length <= bytes
-  }
-
-  #publish(letter: Letter): void {
-    const { route } = letter
-    const message = { ...letter.message, ...(letter.bare ? { headers: {} } : {}) }
-    const size = sizeOf(message)
-    const call: Call = { letter, size, startedAt: this.#active() }
-    letter.call = call
-    this.#waiting.delete(letter)
-    this.#calls.add(call)
-    route.calls++
-    this.#bytes += size
-    if (route.gate.shut) route.gate.probe = call
-    const settle = (about: OutboundMessage, failed?: Failure) => {
-      if (about === message) this.#settled(call, failed === undefined ? undefined : toFailure(failed))
-    }
-    if (size > this.#driver.capabilities.maxMessageBytes) {
-      settle(message, failure('TOO_LARGE'))
+  /** The sender is done with it. What comes next has to come from a turn of its own. */
+  #ended(letter: Letter, because: Failure | undefined): void {
+    if (!this.#letters.has(letter)) return
+    if (because === undefined) {
+      this.#letters.delete(letter)
+      letter.mourner.confirmed()
       return
     }
-    try {
-      const handedOver = this.#driver.publish([message], settle, {
-        timeoutMs: ATTEMPT_MS,
-        signal: this.#abort.signal,
-      })
-      Promise.resolve(handedOver).catch((error: unknown) => settle(message, toFailure(error)))
-    } catch (error) {
-      settle(message, toFailure(error))
-    }
-  }
-
-  #settled(call: Call, failed: Failure | undefined): void {
-    const { letter } = call
-    this.#leave(call)
-    if (failed !== undefined) this.#failed(call, failed)
-    else {
-      if (letter.route.gate.probe === call) letter.route.gate.open()
-      if (!letter.over) {
-        this.drop(letter)
-        letter.sender.confirmed()
-      }
-    }
-    this.#pump()
-  }
-
-  #leave(call: Call): void {
-    if (!this.#calls.delete(call)) return
-    call.letter.route.calls--
-    this.#bytes -= call.size
-  }
-
-  /** One outcome of a call is enough: a second one, or one that comes after it timed out, changes nothing. */
-  #failed(call: Call, failed: Failure): void {
-    const { letter } = call
-    if (letter.call !== call) return
-    letter.call = undefined
-    this.#backOff(call, failed)
-    if (letter.over) return
     if (this.#stopping) {
-      this.drop(letter)
-      letter.sender.gaveUp()
-    } else this.#waiting.add(letter)
-  }
-
-  #backOff(call: Call, failed: Failure): void {
-    const { letter } = call
-    const { gate } = letter.route
-    const now = this.#clock.now()
-    const shape = failed.code === 'TOO_LARGE' || failed.code === 'INVALID' || failed.code === 'UNSUPPORTED'
-    if (failed.scope !== 'message' && !shape) {
-      if (gate.probe === call) gate.stay(failed, this.#backoff, this.#clock)
-      else gate.close(failed, this.#backoff, this.#clock)
+      this.#giveUp(letter)
       return
     }
-    if (gate.probe === call) gate.open()
-    if (!shape)
-      letter.dueAt = now + backoffMs(++letter.failures, this.#backoff, this.#clock, failed.retryAfterMs)
-    else if (!letter.bare) letter.bare = true
-    else {
-      letter.dueAt = now + this.#backoff.maxMs
-      if (!letter.refused && !letter.over) letter.sender.refused(failed)
-      letter.refused = true
+    letter.dueAt = this.#clock.now() + this.#wait(letter, because)
+    this.#alarm.by(letter.dueAt)
+  }
+
+  #wait(letter: Letter, because: Failure): number {
+    const { code, retryAfterMs } = because
+    if (code !== 'TOO_LARGE' && code !== 'INVALID' && code !== 'UNSUPPORTED') {
+      return backoffMs(++letter.failures, this.#backoff, this.#clock, retryAfterMs)
     }
-  }
-
-  #wake(): void {
-    if (this.#blockedSince === undefined) {
-      const active = this.#active()
-      for (const call of this.#calls) if (call.startedAt + ATTEMPT_MS <= active) this.#timeOut(call)
+    const { body, contentType, key, headers } = letter.encoded
+    if (Object.keys(headers).length > 0) {
+      letter.encoded = { body, contentType, key, headers: {}, size: sizeOf(body, {}, key) }
+      return 0
     }
-    this.#pump()
+    if (!letter.refused) letter.mourner.refused(because)
+    letter.refused = true
+    return this.#backoff.maxMs
   }
 
-  /** It has failed and leaves the window, and yet a success that comes later counts. */
-  #timeOut(call: Call): void {
-    this.#leave(call)
-    const silence = failure('UNAVAILABLE', 'attempt-timeout')
-    this.#failed(call, { ...silence, retryable: true, maybeSent: true, scope: 'destination' })
+  #giveUp(letter: Letter): void {
+    this.drop(letter)
+    letter.mourner.gaveUp()
   }
 
-  #arm(): void {
-    if (this.#blockedSince !== undefined) return
+  #ring(): void {
     const now = this.#clock.now()
-    for (const { dueAt, route } of this.#waiting) {
-      const { gate } = route
-      if (gate.shut && gate.probe !== undefined) continue
-      const at = Math.max(dueAt, gate.shut ? gate.due : 0)
-      if (at > now) this.#alarm.by(at)
-    }
-    for (const { startedAt } of this.#calls) this.#alarm.by(now + startedAt + ATTEMPT_MS - this.#active())
-    if (this.#waiting.size + this.#calls.size === 0) this.#alarm.clear()
+    for (const letter of this.#letters) if (letter.dueAt <= now) this.#post(letter)
+    for (const letter of this.#letters) this.#alarm.by(letter.dueAt)
   }
+}
 
-  /** The clock of attempts, which stands still while the broker asks for silence. */
-  #active(): number {
-    return (this.#blockedSince ?? this.#clock.now()) - this.#blockedMs
+/** Nothing bounds a dead letter but the prefetch of what it came from. */
+const LIMITS = {
+  buffer: { messages: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY },
+  attemptTimeoutMs: ATTEMPT_MS,
+  retry: -1,
+}
+
+/**
+ * The driver as the sender sees it. A sender names what a broker may deduplicate on after the destination; a dead
+ * letter's name has its source in it, and the group, since each group has dead letters of its own.
+ */
+function renaming(driver: Driver, dedupIdOf: (message: OutboundMessage) => string): Driver {
+  const publish: Driver['publish'] = (batch, settle, options) => {
+    const originals = new Map(batch.map((message) => [{ ...message, dedupId: dedupIdOf(message) }, message]))
+    return driver.publish(
+      [...originals.keys()],
+      (message, because) => {
+        const original = originals.get(message)
+        if (original !== undefined) settle(original, because)
+      },
+      options,
+    )
   }
+  const observe: Driver['observe'] = (listener) => driver.observe?.(listener) ?? (() => {})
+  const { name, capabilities } = driver
+  return { name, capabilities, publish, observe } as Driver
 }

@@ -1,3 +1,4 @@
+import type { Encoded } from './buffer.ts'
 import { byteLength } from './codec.ts'
 import type { Delivery, Destination, OutboundMessage } from './driver.ts'
 import { checkHeader, checkKey } from './envelope.ts'
@@ -38,19 +39,9 @@ export interface Origin {
   readonly at: string
 }
 
-/**
- * The dead letter of a delivery: its bytes, key, content type and headers, and one header more.
- *
- * @param id the message's own, or a fresh one: legal in either case
- */
-export function deadLetter(
-  { body, contentType, headers: received, key }: Delivery,
-  id: string,
-  destination: Destination,
-  verdict: Verdict,
-  { source, group, at }: Origin,
-): OutboundMessage {
-  const { headers, omitted } = legalHeaders(received)
+/** What to send for a delivery: its bytes, key, content type and headers, and one header more. */
+export function deadLetter(delivery: Delivery, verdict: Verdict, { source, group, at }: Origin): Encoded {
+  const { headers, omitted } = legalHeaders(delivery.headers)
   const note: DeadLetterNote = {
     ...verdict,
     ...(group === undefined ? {} : { group }),
@@ -58,21 +49,25 @@ export function deadLetter(
     at,
     ...(omitted.length === 0 ? {} : { omitted_headers: omitted.slice(0, 20) }),
   }
+  headers['notify-dead'] = ascii(note)
+  const { body, contentType } = delivery
+  const key = checkKey(delivery.key) ? undefined : delivery.key
   return {
-    id,
-    dedupId: `${id}/${source.name}/dead/${group ?? ''}`,
-    destination,
     body,
-    contentType: checkHeader('content-type', contentType)
-      ? 'application/octet-stream'
-      : (contentType as string),
-    headers: { ...headers, 'notify-dead': ascii(note) },
-    ...(checkKey(key) ? {} : { key: key as string }),
+    contentType: checkHeader('content-type', contentType) ? 'application/octet-stream' : (contentType as string),
+    headers,
+    key,
+    size: sizeOf(body, headers, key),
   }
 }
 
+/** What a broker may deduplicate a dead letter on: each source and group has its own. */
+export function dedupIdOf({ id, destination }: OutboundMessage, group: string | undefined): string {
+  return `${id}/${destination.name.replace(/\.dead(\.[a-z]+)$/, '$1')}/dead/${group ?? ''}`
+}
+
 /** As `maxMessageBytes` counts. */
-export function sizeOf({ body, headers, key = '' }: OutboundMessage): number {
+export function sizeOf(body: Uint8Array, headers: Readonly<Record<string, string>>, key = ''): number {
   let size = body.length + byteLength(key)
   for (const name in headers) size += byteLength(name) + byteLength(headers[name] as string)
   return size

@@ -53,8 +53,8 @@ export class Settlement {
 
   /** Whether the broker's answer, to a settlement or a dead letter, is awaited for any of them. */
   get busy(): boolean {
-    for (const { phase } of this.#held.values()) if (phase === 'settling') return true
-    return (this.#options.deadLetters?.inFlight ?? 0) > 0
+    for (const { phase } of this.#held.values()) if (phase === 'settling' || phase === 'dead') return true
+    return false
   }
 
   /** The one place where a delivery ends. */
@@ -121,7 +121,7 @@ export class Settlement {
         }),
       gaveUp: () => this.giveBack(held),
     })
-    if (!letter.over) held.letter = letter
+    held.letter = letter
   }
 
   /** Before the transport does so, and maybe closes the channel over it. */

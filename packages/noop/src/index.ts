@@ -75,18 +75,20 @@ const CONTROL = /[\x00-\x1f\x7f]/
 
 /** What every transport refuses, so that switching one on later brings no surprise. */
 function check({ body, headers, key = '' }: OutboundMessage): Failure | undefined {
-  let bytes = body.length + Buffer.byteLength(key)
+  let bytes = body.length + byteLength(key)
   for (const name of Object.keys(headers)) {
     const value = headers[name]
     if (!HEADER_NAME.test(name)) return fault('INVALID', 'header-name', 'A header name is not well-formed.')
     if (typeof value !== 'string' || CONTROL.test(value) || !value.isWellFormed()) {
       return fault('INVALID', 'header-value', `The value of header ${name} is not well-formed.`)
     }
-    bytes += name.length + Buffer.byteLength(value)
+    bytes += name.length + byteLength(value)
   }
   if (bytes <= MAX_MESSAGE_BYTES) return undefined
   return fault('TOO_LARGE', 'message-bytes', `The message is larger than ${MAX_MESSAGE_BYTES} bytes.`)
 }
+
+const byteLength = (text: string) => new TextEncoder().encode(text).length
 
 function fault(code: ErrorCode, reason: string, message: string): Failure {
   return { code, reason, message, retryable: false, maybeSent: false, scope: 'message' }

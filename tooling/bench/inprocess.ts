@@ -1,0 +1,191 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { createNotifier, type Driver, type Notifier } from '@notify/core'
+import { memory } from '@notify/memory'
+import { noop } from '@notify/noop'
+import { inBlocks, quartiles, type Ratio, ratio, takeTurns } from './turns.ts'
+
+/** One line of the report. `ceiling`: what the ratio may be at most. */
+export interface Figure {
+  readonly what: string
+  readonly ratio: Ratio
+  readonly unit: string
+  readonly ceiling?: number
+}
+
+const PAYLOAD = {
+  instance_id: 'a6b1f2c4-6f0e-4a7b-9a59-6f4f2a3d8c11',
+  display_name: 'web-17',
+  state: 'active',
+  memory_mb: 2048,
+  disk_gb: 20,
+  vcpus: 2,
+  host: 'compute-3',
+  tags: ['blue', 'spot'],
+}
+
+/** What an emit costs a program that has notifying switched off. */
+export async function noopCost(rounds: number): Promise<Figure[]> {
+  const notifier = createNotifier({ publisherId: 'bench', driver: noop() })
+  const empty = async () => {}
+  const costs = await takeTurns(
+    {
+      async: inBlocks(1_000, async (size) => {
+        for (let i = 0; i < size; i++) await empty()
+      }),
+      floating: inBlocks(1_000, (size) => {
+        for (let i = 0; i < size; i++) notifier.info('bench', PAYLOAD)
+      }),
+      awaited: inBlocks(1_000, async (size) => {
+        for (let i = 0; i < size; i++) await notifier.info('bench', PAYLOAD)
+      }),
+    },
+    { rounds, ms: 60 },
+  )
+  await notifier.close()
+  return [
+    { what: 'noop, floating / an awaited empty async call', ratio: ratio(costs.floating, costs.async), unit: '', ceiling: 0.5 },
+    { what: 'noop, awaited / an awaited empty async call', ratio: ratio(costs.awaited, costs.async), unit: '', ceiling: 3 },
+    { what: 'an awaited empty async call', ratio: quartiles(costs.async), unit: 'ns' },
+    { what: 'noop, floating', ratio: quartiles(costs.floating), unit: 'ns' },
+    { what: 'noop, awaited', ratio: quartiles(costs.awaited), unit: 'ns' },
+  ]
+}
+
+/** What core adds to encoding: a driver that confirms at once, against building the same bytes by hand. */
+export async function emitCost(rounds: number): Promise<Figure[]> {
+  const notifier = createNotifier({ publisherId: 'bench', driver: instant() })
+  const costs = await takeTurns(
+    {
+      encode: inBlocks(500, (size) => {
+        for (let i = 0; i < size; i++) {
+          Buffer.from(
+            JSON.stringify({
+              message_id: crypto.randomUUID(),
+              publisher_id: 'bench',
+              event_type: 'compute.create_instance',
+              priority: 'INFO',
+              payload: PAYLOAD,
+              timestamp: new Date().toISOString(),
+            }),
+          )
+        }
+      }),
+      floating: inBlocks(500, async (size) => {
+        for (let i = 0; i < size; i++) notifier.info('compute.create_instance', PAYLOAD)
+        await notifier.flush()
+      }),
+      awaited: inBlocks(500, async (size) => {
+        for (let i = 0; i < size; i++) await notifier.info('compute.create_instance', PAYLOAD)
+      }),
+      window: inBlocks(500, async (size) => {
+        await Promise.all(Array.from({ length: size }, () => notifier.info('compute.create_instance', PAYLOAD)))
+      }),
+    },
+    { rounds, ms: 80 },
+  )
+  await notifier.close()
+  return [
+    { what: 'an emit, floating / building and encoding the same envelope by hand', ratio: ratio(costs.floating, costs.encode), unit: '' },
+    { what: 'an emit, 500 awaited together / the same', ratio: ratio(costs.window, costs.encode), unit: '' },
+    { what: 'an emit, awaited one by one / the same', ratio: ratio(costs.awaited, costs.encode), unit: '' },
+    { what: 'building and encoding by hand', ratio: quartiles(costs.encode), unit: 'ns' },
+    { what: 'an emit, floating', ratio: quartiles(costs.floating), unit: 'ns' },
+  ]
+}
+
+/** From emit to acknowledged, in one process. */
+export async function memoryRate(rounds: number): Promise<Figure[]> {
+  const { createListener } = await import('@notify/core')
+  const driver = memory()
+  const notifier = createNotifier({ publisherId: 'bench', driver })
+  let handled = 0
+  const listener = createListener({ driver, handlers: [{ handle: () => void handled++ }] })
+  await listener.start()
+  const costs = await takeTurns(
+    {
+      through: inBlocks(2_000, async (size) => {
+        const until = handled + size
+        for (let i = 0; i < size; i++) notifier.info('bench', PAYLOAD)
+        await notifier.flush()
+        while (handled < until) await new Promise(setImmediate)
+      }),
+    },
+    { rounds, ms: 200 },
+  )
+  await listener.stop()
+  await notifier.close()
+  return [{ what: 'memory, from emit to acknowledged', ratio: quartiles(costs.through), unit: 'ns' }]
+}
+
+/** How much later the program's own timers run while 1,000 emits a second meet a driver that is down. */
+export async function loopDelay(rounds: number): Promise<Figure[]> {
+  const bare: number[] = []
+  const loaded: number[] = []
+  for (let round = 0; round < rounds; round++) {
+    bare.push(await p99(() => {}))
+    const notifier = createNotifier({ publisherId: 'bench', driver: down(), onFailure() {}, onStatus() {} })
+    loaded.push(await p99(() => notifier.info('bench', PAYLOAD)))
+    await notifier.close({ timeoutMs: 1 })
+  }
+  return [
+    { what: 'event loop delay p99 in an outage, above the same loop without the library', ratio: quartiles(loaded.map((value, round) => value - (bare[round] as number))), unit: 'ms', ceiling: 20 },
+  ]
+}
+
+/** The p99 of the event loop's delay, in milliseconds, over one second of 200 calls every 20 ms. */
+async function p99(call: () => unknown): Promise<number> {
+  const delay = monitorEventLoopDelay({ resolution: 5 })
+  delay.enable()
+  for (let turn = 0; turn < 50; turn++) {
+    for (let i = 0; i < 200; i++) call()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  delay.disable()
+  return delay.percentile(99) / 1e6
+}
+
+const CAPABILITIES: Driver['capabilities'] = Object.freeze({
+  confirms: 'process',
+  discards: false,
+  ordering: 'none',
+  deduplication: false,
+  requeue: false,
+  delay: false,
+  deliveryCount: false,
+  groups: false,
+  sharing: 'message',
+  history: false,
+  maxMessageBytes: 2 ** 20,
+  maxBatch: 500,
+  maxBatchBytes: 2 ** 24,
+  window: Object.freeze({ messages: 1_000, bytes: 2 ** 24 }),
+})
+
+/** Confirms each message as it comes. */
+function instant(): Driver {
+  return {
+    contract: 1,
+    name: 'instant',
+    capabilities: CAPABILITIES,
+    publish(batch, settle) {
+      for (const message of batch) settle(message)
+    },
+    health: async () => ({ ok: true, warnings: [] }),
+    close: async () => {},
+  }
+}
+
+/** Refuses each message as a broker does that cannot be reached. */
+function down(): Driver {
+  return {
+    ...instant(),
+    name: 'down',
+    publish(batch, settle) {
+      for (const message of batch) {
+        settle(message, { code: 'UNAVAILABLE', retryable: true, maybeSent: false, scope: 'transport' })
+      }
+    },
+  }
+}
+
+export type { Notifier }
