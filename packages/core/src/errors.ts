@@ -49,7 +49,7 @@ export interface Failure {
 const BRAND = Symbol.for('@notify/core.NotifyError')
 
 /** What happened, in a few words, and what to do about it. The long form is in docs/errors.md. */
-export const CODES: Readonly<Record<ErrorCode, string>> = /* @__PURE__ */ Object.freeze({
+const CODES: Readonly<Record<ErrorCode, string>> = /* @__PURE__ */ Object.freeze({
   UNAVAILABLE: 'the broker could not be reached or did not answer; check its address and that it runs',
   THROTTLED: 'the broker asks to slow down; consume faster or raise its limits',
   UNROUTABLE: 'no queue, stream or topic takes it; declare one, or set topology to "declare"',
@@ -105,6 +105,9 @@ function describe(failure: Failure): string {
   const where = failure.path === undefined ? '' : ` At ${failure.path}.`
   return `${subject}: ${failure.message ?? `${CODES[failure.code]}.`}${where}`
 }
+
+/** All codes. */
+export const ERROR_CODES: readonly ErrorCode[] = /* @__PURE__ */ Object.freeze(Object.keys(CODES) as ErrorCode[])
 
 /** A failure of one message, final, of which nothing was sent. What most refusals are. */
 export function failure(code: ErrorCode, reason?: string, message?: string): Failure {

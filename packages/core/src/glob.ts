@@ -16,14 +16,18 @@ export function compileGlobs(globs: Glob | readonly Glob[] | undefined): GlobMat
 
 function compileGlob(glob: Glob): GlobMatch {
   if (!/[*?[]/.test(glob)) return (text) => text === glob
-  const pattern = glob.replace(/\*+|\?|\[(!?)(\]?[^\]]*)\]|[\\^$.|+()[\]{}/-]/g, (found, not: string, sequence: string) => {
-    if (found[0] === '*') return '[^]*'
-    if (found === '?') return '[^]'
-    if (sequence === undefined) return `\\${found}`
-    return `[${not === '!' ? '^' : ''}${sequence.replace(/[\\^\][&~|]/g, '\\$&')}]`
-  })
+  /** What stands between the stars. */
+  const parts = ['']
+  for (const [found, not, sequence] of glob.matchAll(/\*+|\[(!|(?!!))([^][^\]]*)\]|[^]/gu)) {
+    if (found[0] === '*') parts.push('')
+    else if (sequence !== undefined) parts.push(`${parts.pop()}[${not === '!' ? '^' : ''}${sequence.replace(/[\\^[\]]/g, '\\$&')}]`)
+    else parts.push(`${parts.pop()}${found === '?' ? '[^]' : found.replace(/[\\^$.|+()[\]{}/]/, '\\$&')}`)
+  }
+  const last = parts.length > 1 ? `[^]*${parts.pop()}` : ''
+  // A star that has found the next part is not asked again, as in fnmatch: no name can keep it busy.
+  const pattern = parts.map((part, index) => (index === 0 ? part : `(?=([^]*?${part}))\\${index}`)).join('')
   try {
-    const expression = new RegExp(`^(?:${pattern})$`, 'u')
+    const expression = new RegExp(`^${pattern}${last}$`, 'u')
     return (text) => expression.test(text)
   } catch {
     // A range that is none, such as [z-a], matches nothing, as in fnmatch.

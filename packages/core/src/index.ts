@@ -4,12 +4,17 @@
  * @module
  */
 export { createNotifier } from './notifier.ts'
+export { createListener } from './listener.ts'
+export { Reject, Requeue, Retry } from './control.ts'
 export { settleAll } from './driver.ts'
 export { PRIORITIES } from './envelope.ts'
-export { isNotifyError, NotifyError } from './errors.ts'
+export { ERROR_CODES, isNotifyError, NotifyError } from './errors.ts'
 export { jsonCodec } from './codec.ts'
 export type { AnyEvents, ChildNotifier, ChildOptions, EmitMethod, Notifier, NotifierOptions } from './notifier.ts'
 export type { EmitOptions, NotifierHealth, NotifierStats } from './emitter.ts'
+export type { Listener, ListenerOptions, ListenerStats } from './listener.ts'
+export type { Attempts, HandlerContext, HandlerEntry, NotificationOf } from './handlers.ts'
+export type { DelayOptions } from './control.ts'
 export type { DriverEntry, Rule } from './route.ts'
 export type { Emission, Receipt, Result } from './emission.ts'
 export type { EmitStats } from './ledger.ts'

@@ -59,7 +59,7 @@ export function toJson(root: unknown, secrets: Secrets, limit: number, nested: n
       write(child)
       continue
     }
-    out += `${quote(cut(name, limit - out.length))}:`
+    out += `${quote(cut(name, limit - out.length).join(''))}:`
     if (secrets.has(name)) out += `"${MASK}"`
     else write(child)
   }
@@ -68,25 +68,26 @@ export function toJson(root: unknown, secrets: Secrets, limit: number, nested: n
 
 const TRUNCATED = '[truncated]'
 
-function cut(text: string, room: number): string {
-  if (text.length <= room) return text
-  const kept = Math.max(room, 0)
-  return `${text.slice(0, kept)}[truncated: ${text.length - kept} characters]`
+/** How much of a text fits, and what to say of the rest. */
+function cut(text: string, room: number): [kept: string, mark: string] {
+  if (text.length <= room) return [text, '']
+  const length = Math.max(room, 0)
+  return [text.slice(0, length), `[truncated: ${text.length - length} characters]`]
 }
 
 /** A text with secrets hidden, those in JSON that it holds as in any other. */
-function toText(text: string, secrets: Secrets, room: number, nested: number = NESTED): string {
-  const short = cut(text, room)
-  if (!secrets.suspects(short)) return short
-  if (/^\s*[{[]/.test(short)) {
+function toText(text: string, secrets: Secrets, room: number, nested: number): string {
+  const [kept, mark] = cut(text, room)
+  if (!secrets.suspects(kept)) return kept + mark
+  if (/^\s*[{[]/.test(kept)) {
     if (nested === 0) return MASK
     try {
-      return toJson(JSON.parse(short), secrets, room, nested - 1)
+      return toJson(JSON.parse(kept), secrets, room, nested - 1)
     } catch {
       // Not JSON, or no longer. It is text then.
     }
   }
-  return secrets.hide(short)
+  return secrets.hide(kept) + mark
 }
 
 // What moves a cursor, ends a line, turns the direction of text or is no character: C1, DEL, separators,

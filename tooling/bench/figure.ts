@@ -1,0 +1,13 @@
+import type { Ratio } from './turns.ts'
+
+/** One line of the report. */
+export interface Figure {
+  readonly what: string
+  readonly ratio: Ratio
+  readonly unit: string
+  /** What it may be at most. */
+  readonly ceiling?: number
+  /** Under which name the README has it, and as which sentence. */
+  readonly id?: string
+  readonly sentence?: string
+}
