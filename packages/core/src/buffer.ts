@@ -1,4 +1,4 @@
-import type { Emit, Result } from './emission.ts'
+import type { Result } from './emission.ts'
 import { type Failure, failure } from './errors.ts'
 import type { Lane } from './lane.ts'
 import type { Linked } from './list.ts'
@@ -14,6 +14,14 @@ export interface Encoded {
   readonly size: number
 }
 
+/** What a message belongs to, and what hears of its end: an emit, or a dead letter. */
+export interface Owner {
+  readonly id: string
+  add(item: Item): void
+  /** `item.status` and `item.failure` say how it ended. */
+  itemEnded(item: Item): void
+}
+
 /** One emit for one driver and topic: what a sender keeps until its outcome is known. */
 export class Item implements Linked<Item> {
   previous: Item | undefined
@@ -23,7 +31,7 @@ export class Item implements Linked<Item> {
   before: Item | undefined
   behind: Item | undefined
 
-  readonly emit: Emit
+  readonly owner: Owner
   readonly lane: Lane
   readonly sender: Sender
   /** Whether the emit waits for it. */
@@ -50,8 +58,8 @@ export class Item implements Linked<Item> {
   /** The attempt that is in flight. */
   attempt: object | undefined
 
-  constructor(emit: Emit, lane: Lane, sender: Sender, decides: boolean, message: Encoded, sequence: number) {
-    this.emit = emit
+  constructor(owner: Owner, lane: Lane, sender: Sender, decides: boolean, message: Encoded, sequence: number) {
+    this.owner = owner
     this.lane = lane
     this.sender = sender
     this.decides = decides

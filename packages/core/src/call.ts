@@ -21,8 +21,8 @@ class Attempt implements OutboundMessage {
   constructor(call: Call, item: Item) {
     const { destination } = item.lane
     const { body, contentType, headers, key } = item.message
-    this.id = item.emit.id
-    this.dedupId = `${item.emit.id}/${destination.name}`
+    this.id = item.owner.id
+    this.dedupId = `${item.owner.id}/${destination.name}`
     this.destination = destination
     this.body = body
     this.contentType = contentType

@@ -73,3 +73,32 @@ export class Alarm {
 export function timestamp(wall: number): string {
   return new Date(wall).toISOString()
 }
+
+/** A clock that can be stopped: that of attempts, while a broker asks for silence. */
+export class Stopwatch {
+  readonly #clock: Clock
+  #stoppedAt: number | undefined
+  #stoppedMs = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  get stopped(): boolean {
+    return this.#stoppedAt !== undefined
+  }
+
+  now(): number {
+    return (this.#stoppedAt ?? this.#clock.now()) - this.#stoppedMs
+  }
+
+  stop(): void {
+    this.#stoppedAt ??= this.#clock.now()
+  }
+
+  go(): void {
+    if (this.#stoppedAt === undefined) return
+    this.#stoppedMs += this.#clock.now() - this.#stoppedAt
+    this.#stoppedAt = undefined
+  }
+}

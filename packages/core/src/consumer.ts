@@ -219,6 +219,7 @@ export class Consumer implements Listener {
     await this.#bounded(deadline, GRACE_MS, (options) =>
       Promise.all(intakes.map((intake) => intake.close(options))),
     )
+    for (const intake of intakes) intake.end()
     this.#dispatch.finish(reason)
     this.#unobserve?.()
     this.#unobserve = undefined

@@ -139,7 +139,6 @@ export class Dispatch {
   finish(reason: Failure): void {
     this.#options.deadLetters?.close(reason)
     for (const held of this.#settlement.held) {
-      held.session.over = true
       this.#end(held, held.phase === 'running' || held.phase === 'settling' ? 'lost' : 'requeued')
     }
     this.#alarm.clear()

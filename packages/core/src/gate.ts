@@ -1,5 +1,8 @@
+import type { Call } from './call.ts'
 import type { Clock } from './clock.ts'
 import type { Failure } from './errors.ts'
+import type { Lane } from './lane.ts'
+import type { StatusTeller } from './observe.ts'
 import { type Backoff, backoffMs, PROBE_MAX_MS } from './retry.ts'
 
 /**
@@ -58,5 +61,67 @@ export class Gate {
     this.failure = failure
     const backoff = { minMs, maxMs: Math.min(maxMs, PROBE_MAX_MS) }
     this.due = clock.now() + backoffMs(this.#failures, backoff, clock, failure.retryAfterMs)
+  }
+}
+
+/** The gate of a transport and those of its destinations, told of each outcome. */
+export class Gates {
+  readonly transport: Gate = new Gate()
+  readonly #backoff: Backoff
+  readonly #clock: Clock
+  readonly #teller: StatusTeller
+
+  constructor(backoff: Backoff, clock: Clock, teller: StatusTeller) {
+    this.#backoff = backoff
+    this.#clock = clock
+    this.#teller = teller
+  }
+
+  /** What waiting cannot cure fails everything behind it at once, until it is time to look again. */
+  refusal(lane: Lane): Failure | undefined {
+    for (const { failure, due } of [this.transport, lane.gate]) {
+      if (failure !== undefined && !failure.retryable && this.#clock.now() < due) return { ...failure, maybeSent: false }
+    }
+    return undefined
+  }
+
+  /** One message of a call has its outcome. Only what was sent as a probe speaks about a gate that is shut. */
+  heard(call: Call, verdict: Failure | undefined): void {
+    for (const gate of call.gates) {
+      if (gate.probe !== call) continue
+      const wide = gate === this.transport
+      const same = verdict?.scope === (wide ? 'transport' : 'destination')
+      if (verdict !== undefined && (same || verdict.reason === 'attempt-timeout')) {
+        gate.stay(verdict, this.#backoff, this.#clock)
+      } else if (verdict?.scope === 'transport') gate.retry(this.#clock.now())
+      else {
+        gate.open()
+        this.#teller.tell({ state: 'up' }, wide ? undefined : call.lane.destination)
+      }
+    }
+  }
+
+  /** A failure reaches further than its message. */
+  shut(lane: Lane, verdict: Failure): void {
+    const wide = verdict.scope === 'transport'
+    ;(wide ? this.transport : lane.gate).close(verdict, this.#backoff, this.#clock)
+    this.#teller.tell({ state: 'down', failure: verdict }, wide ? undefined : lane.destination)
+  }
+
+  /** The driver says that it is up: no reason to wait any longer. */
+  lookNow(lanes: readonly Lane[]): void {
+    const now = this.#clock.now()
+    for (const gate of [this.transport, ...lanes.map((lane) => lane.gate)]) gate.due = Math.min(gate.due, now)
+  }
+
+  /** What an operator should know of, in sentences. */
+  warnings(lanes: readonly Lane[]): string[] {
+    const all = [
+      { gate: this.transport, name: 'the broker' },
+      ...lanes.map(({ gate, destination }) => ({ gate, name: destination.name })),
+    ]
+    return all.flatMap(({ gate: { failure }, name }) =>
+      failure === undefined ? [] : [`${name} takes no messages: ${failure.code} ${failure.message ?? failure.reason ?? ''}`.trimEnd()],
+    )
   }
 }

@@ -111,6 +111,11 @@ export class Intake {
     return this.#closing
   }
 
+  /** Takes nothing any more, whatever the driver does. */
+  end(): void {
+    if (this.#session !== undefined) this.#session.over = true
+  }
+
   async #close(options: CallOptions): Promise<void> {
     await this.#opening
     await closeQuietly(this.#subscription, options)

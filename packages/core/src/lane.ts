@@ -3,6 +3,7 @@ import type { Call } from './call.ts'
 import type { Destination } from './driver.ts'
 import { Gate } from './gate.ts'
 import { List } from './list.ts'
+import { PRIORITIES } from './envelope.ts'
 
 /** Items in the order of their admission, wherever they come back from. */
 export class Queue extends List<Item> {
@@ -211,5 +212,37 @@ export class Lane {
   /** A key of which nothing is open any more takes no memory. */
   #forget(name: string, key: Key): void {
     if (key.first === undefined && key.inFlight === 0) this.#keys.delete(name)
+  }
+}
+
+/** The lanes of one driver, made as destinations are first used. */
+export class Lanes {
+  /** The most important first. */
+  readonly all: Lane[] = []
+  readonly #named = new Map<string, Lane>()
+  readonly #together: number
+
+  constructor(together: number) {
+    this.#together = together
+  }
+
+  get(destination: Destination): Lane {
+    const known = this.#named.get(destination.name)
+    if (known !== undefined) return known
+    // A program may make topics up as it goes.
+    if (this.all.length > 500) this.#prune()
+    const level = PRIORITIES.indexOf(destination.priority)
+    const lane = new Lane(destination, level, this.#together)
+    const place = this.all.findIndex((other) => other.level < level)
+    this.all.splice(place < 0 ? this.all.length : place, 0, lane)
+    this.#named.set(destination.name, lane)
+    return lane
+  }
+
+  #prune(): void {
+    for (const lane of this.all.filter(({ idle }) => idle)) {
+      this.all.splice(this.all.indexOf(lane), 1)
+      this.#named.delete(lane.destination.name)
+    }
   }
 }

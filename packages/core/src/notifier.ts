@@ -8,7 +8,7 @@ import { type Failure, NotifyError } from './errors.ts'
 import { hold } from './holders.ts'
 import { Ledger } from './ledger.ts'
 import { type Hooks, StatusTeller } from './observe.ts'
-import { checkCount, checkDriver, checkKeys, checkMs, refuse } from './options.ts'
+import { checkCount, checkDriver, checkFunction, checkKeys, checkMs, refuse } from './options.ts'
 import type { Backoff } from './retry.ts'
 import { compileWhen, type DriverEntry, type Route } from './route.ts'
 import { Sender } from './sender.ts'
@@ -128,6 +128,9 @@ export function createNotifier<Events extends object = AnyEvents>(options: Notif
   const { clock = systemClock, codec: fallback = jsonCodec() } = options
   const voice = voiceOf(options, { publisherId: '', topics: ['notifications'], headers: {}, timeoutMs: 60_000, strict: false })
   const senderOptions = senderOptionsOf(options)
+  checkCodec(fallback)
+  checkFunction('onFailure', options.onFailure)
+  checkFunction('onStatus', options.onStatus)
   const entries = entriesOf(options)
   // Every rule is compiled before a driver is held, so that a bad option leaves nothing behind.
   const rules = entries.map(({ when }) => compileWhen(when))
@@ -226,6 +229,11 @@ function entriesOf({ driver, drivers }: NotifierOptions): readonly DriverEntry[]
   for (const entry of entries) {
     checkKeys('drivers[]', entry, ['driver', 'when', 'codec', 'required'])
     checkDriver(entry.driver)
+    if (entry.codec !== undefined) checkCodec(entry.codec)
   }
   return entries
+}
+
+function checkCodec(codec: Codec): void {
+  if (typeof codec?.encode !== 'function') refuse('codec must be a codec, such as jsonCodec().')
 }

@@ -28,10 +28,15 @@ export function unknownKey(what: string, options: unknown, known: readonly strin
 
 /** A driver of another contract would fail in ways that nobody could explain. */
 export function checkDriver(driver: Driver): void {
-  if (typeof driver?.publish !== 'function') refuse('driver must be a driver, such as memory() or rabbit({ url }).')
+  if (typeof driver?.publish !== 'function' || typeof driver.capabilities !== 'object') refuse('driver must be a driver, such as memory() or rabbit({ url }).')
   if (driver.contract !== 1) {
     refuse(`The driver "${driver.name}" keeps contract ${String(driver.contract)}, and this version of @notify/core needs 1.`)
   }
+}
+
+/** A function, where there is one. */
+export function checkFunction(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'function') refuse(`${name} must be a function.`)
 }
 
 /** A whole number of something, within bounds. */
@@ -48,10 +53,10 @@ export function checkMs(name: string, value: number | undefined, least = 1): voi
   }
 }
 
-/** The candidate that differs by at most two edits, ignoring case. */
+/** The candidate that differs least, ignoring case: by at most two edits, three in a long word. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   let best: string | undefined
-  let least = 3
+  let least = word.length > 5 ? 4 : 3
   for (const candidate of candidates) {
     const edits = distance(word.toLowerCase(), candidate.toLowerCase())
     if (edits < least) {
@@ -63,7 +68,7 @@ export function nearest(word: string, candidates: readonly string[]): string | u
 }
 
 function distance(a: string, b: string): number {
-  if (Math.abs(a.length - b.length) > 2) return 3
+  if (Math.abs(a.length - b.length) > 3) return 4
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]

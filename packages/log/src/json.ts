@@ -1,8 +1,5 @@
 import { MASK, type Secrets } from './secrets.ts'
 
-/** JSON in a string in JSON: so deep it is looked into. Further down, what speaks of secrets is hidden whole. */
-const NESTED = 4
-
 /** An object or array that is being written. */
 interface Frame {
   readonly value: Record<string, unknown> | readonly unknown[]
@@ -15,13 +12,13 @@ interface Frame {
  * characters; what is beyond is left out, marked, and the rest is still JSON. Needs no stack, however deep the
  * value, and copies nothing, so that a key `__proto__` is a key like any other.
  */
-export function toJson(root: unknown, secrets: Secrets, limit: number, nested: number = NESTED): string {
+export function toJson(root: unknown, secrets: Secrets, limit: number): string {
   const frames: Frame[] = []
   let out = ''
 
   function write(value: unknown): void {
     if (typeof value === 'string') {
-      out += quote(toText(value, secrets, limit - out.length, nested))
+      out += quote(toText(value, secrets, limit - out.length))
     } else if (typeof value === 'object' && value !== null) {
       const isArray = Array.isArray(value)
       out += isArray ? '[' : '{'
@@ -76,13 +73,13 @@ function cut(text: string, room: number): [kept: string, mark: string] {
 }
 
 /** A text with secrets hidden, those in JSON that it holds as in any other. */
-function toText(text: string, secrets: Secrets, room: number, nested: number): string {
+function toText(text: string, secrets: Secrets, room: number): string {
   const [kept, mark] = cut(text, room)
   if (!secrets.suspects(kept)) return kept + mark
   if (/^\s*[{[]/.test(kept)) {
-    if (nested === 0) return MASK
     try {
-      return toJson(JSON.parse(kept), secrets, room, nested - 1)
+      // This ends soon: each JSON in a string in JSON needs twice the escapes of the one around it.
+      return toJson(JSON.parse(kept), secrets, room)
     } catch {
       // Not JSON, or no longer. It is text then.
     }

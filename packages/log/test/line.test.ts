@@ -229,10 +229,12 @@ describe('hostile input', () => {
   test.each([5_000, 300_000])('%d levels are shown, or cut, without a stack', async (levels) => {
     const arrays = `${'['.repeat(levels)}${']'.repeat(levels)}`
     const objects = `${'{"a":'.repeat(levels)}{"password":"hunter2"}${'}'.repeat(levels)}`
-    for (const payload of [arrays, objects]) {
+    const siblings = `${'['.repeat(levels)}${',1]'.repeat(levels).slice(1)}`
+    for (const payload of [arrays, objects, siblings]) {
       const line = await lineOf(raw(`{"event_type":"a","payload":${payload}}`), { format: 'json' })
       expect(line.includes('hunter2')).toBe(false)
       JSON.parse(line)
+      expect(line.length).toBeLessThan(700_000)
       const shown = levels === 5_000 ? payload.replace('hunter2', '***') : '[truncated]'
       expect(line.includes(shown)).toBe(true)
     }
@@ -246,6 +248,8 @@ describe('hostile input', () => {
     const object = await jsonOf(message(Object.fromEntries(rows.slice(0, 100_000).map((row) => [row, 1]))))
     expect(object.payload['[truncated]']).toBeGreaterThan(80_000)
     const text = await jsonOf(message({ text: 'x'.repeat(50_000_000) }))
+    const texts = await lineOf(message(Array.from({ length: 50 }, () => 'x'.repeat(1_000_000))))
+    expect(texts.length).toBeLessThan(300_000)
     expect(text.payload.text).toMatch(/^x+\[truncated: 49\d{6} characters\]$/)
   })
 

@@ -69,13 +69,14 @@ describe('a driver that logs', () => {
       message(),
       message({}, { headers: { 'no space': '' } }),
       message({}, { headers: { name: '\u0000' } }),
+      message({}, { headers: { name: '\ud800' } }),
       message({}, { headers: JSON.parse('{"__proto__":""}') }),
       message({}, { body: new Uint8Array(limit), key: 'k' }),
       message({}, { body: null as never }),
       message(),
     ])
     expect(outcomes.map((outcome) => (outcome === 'confirmed' ? outcome : outcome.code))).toEqual(
-      'confirmed INVALID INVALID INVALID TOO_LARGE UNKNOWN confirmed'.split(' '),
+      'confirmed INVALID INVALID INVALID INVALID TOO_LARGE UNKNOWN confirmed'.split(' '),
     )
     expect(stream.lines.length).toBe(2)
   })
@@ -324,6 +325,22 @@ describe('closing', () => {
       await turns()
       expect(stream.listenerCount('error')).toBe(0)
     }
+  })
+
+  test('a stream that answers twice does not make it forget another line', async () => {
+    const answers: (() => void)[] = []
+    const off = vi.fn()
+    const stream: LogStream = { write: (_, answer) => answers.push(answer), on() {}, off }
+    const driver = log({ stream })
+    const outcomes = publish(driver, [message(), message()])
+    for (let time = 0; time < 2; time++) answers[0]?.()
+    await turns()
+    expect(
+      (await Promise.all([outcomes, driver.close({ ...CALL, signal: AbortSignal.abort(ABORTED) })]))[0],
+    ).toEqual(['confirmed', { ...ABORTED, maybeSent: true }])
+    expect(off).not.toHaveBeenCalled()
+    answers[1]?.()
+    expect(off).toHaveBeenCalledOnce()
   })
 
   test('without a line there was no listener to take off', async () => {

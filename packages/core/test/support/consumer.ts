@@ -33,6 +33,8 @@ export class ScriptedDelivery implements Delivery {
   /** The delay of each requeue, 0 where there was none. */
   readonly requeues: number[] = []
   answer: Answer = true
+  /** Hears of each call that settles it, and answers instead. */
+  onSettle: ((how: 'ack' | 'requeue') => unknown) | undefined
 
   constructor(subscription: ScriptedSubscription, message: Message) {
     const { body, headers = {}, contentType = 'application/json', key, deliveries, ...fields } = message
@@ -51,15 +53,16 @@ export class ScriptedDelivery implements Delivery {
 
   ack(): Promise<boolean> {
     this.acks++
-    return this.#settle()
+    return this.#settle('ack')
   }
 
   requeue(options?: { readonly delayMs?: number }): Promise<boolean> {
     this.requeues.push(options?.delayMs ?? 0)
-    return this.#settle()
+    return this.#settle('requeue')
   }
 
-  #settle(): Promise<boolean> {
+  #settle(how: 'ack' | 'requeue'): Promise<boolean> {
+    if (this.onSettle !== undefined) return this.onSettle(how) as Promise<boolean>
     if (typeof this.answer === 'function') return this.answer() as Promise<boolean>
     return Promise.resolve(this.answer && !this.subscription.over)
   }
@@ -99,9 +102,15 @@ export class ScriptedSubscription implements Subscription {
   }
 
   deliver(message: Message = {}): ScriptedDelivery {
+    const delivery = this.make(message)
+    this.onDelivery(delivery)
+    return delivery
+  }
+
+  /** A delivery that is still to be delivered. */
+  make(message: Message = {}): ScriptedDelivery {
     const delivery = new ScriptedDelivery(this, message)
     this.deliveries.push(delivery)
-    this.onDelivery(delivery)
     return delivery
   }
 
