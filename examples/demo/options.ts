@@ -1,36 +1,74 @@
 /** What the command line says, and the driver that follows from it. */
+import { parseArgs } from 'node:util'
 import type { Driver } from '@notify/core'
 import { type MemoryDriver, memory } from '@notify/memory'
-import { parseArgs } from 'node:util'
 
 const HELP = `Usage: pnpm demo [--driver <name>] [--url <url>]
 
-Watches this machine for ten seconds and sends what it reads through a broker, to a listener that shows it.
+Watches this machine for ten seconds. What it reads goes through a broker to a listener, which shows it.
 
-  --driver   memory (default), rabbit, nats, kafka or sqs
-  --url      where the broker is, such as amqp://localhost; memory needs none
-  --help     this text
+  --driver <name>   memory (default), rabbit, nats, kafka or sqs
+  --url <url>       where the broker is, such as amqp://localhost; memory has none
+  --help            this text
 
-Exits with 0 when all sums agree, with 1 when they do not, with 2 when an option is wrong.`
+Ends with 0 when all sums agree, with 1 when they do not, with 2 when it could not begin.`
 
-/** The transports beside memory: where each factory takes its address, and what that looks like. */
-const TRANSPORTS: Readonly<Record<string, { example: string; options(url: string): object }>> = {
-  rabbit: { example: 'amqp://localhost', options: (url) => ({ url }) },
-  nats: { example: 'nats://localhost:4222', options: (url) => ({ servers: url }) },
-  kafka: { example: 'localhost:9092', options: (url) => ({ brokers: [url] }) },
-  sqs: { example: 'http://localhost:4566', options: (url) => ({ endpoint: url }) },
+/** How to make a driver that comes in a package of its own, and where its broker usually is. */
+const TRANSPORTS: Readonly<Record<string, { url: string; options(url: string): object }>> = {
+  rabbit: { url: 'amqp://localhost', options: (url) => ({ url }) },
+  nats: { url: 'nats://localhost:4222', options: (url) => ({ servers: [url] }) },
+  kafka: { url: 'localhost:9092', options: (url) => ({ brokers: [url] }) },
+  sqs: { url: 'http://localhost:4566', options: (url) => ({ endpoint: url, region: 'us-east-1' }) },
 }
 
-/** Ends the program with one line that says what to do. */
-class UsageError extends Error {}
+export interface Transport {
+  readonly driver: Driver
+  readonly topic: string
+  /** The driver again, where it is one whose broker can be made to go away. */
+  readonly unplug?: MemoryDriver
+}
 
-/** The driver to use; or `undefined`, where all has been said. Sets the exit code. */
-export async function chosenDriver(): Promise<Driver | MemoryDriver | undefined> {
-  try {
-    return await parse()
-  } catch (error) {
-    console.error(`demo: ${(error as Error).message}`)
-    process.exitCode = 2
-    return undefined
+/** Reads `--driver` and `--url`. What is wrong with them ends the program. */
+export async function chooseTransport(): Promise<Transport> {
+  const { driver: name = 'memory', url, help } = parse()
+  if (help === true) {
+    console.log(HELP)
+    process.exit()
   }
+  if (name === 'memory') {
+    if (url !== undefined) quit('--driver memory lives in this process and takes no --url.')
+    const driver = memory()
+    return { driver, topic: 'notifications', unplug: driver }
+  }
+  const transport = Object.hasOwn(TRANSPORTS, name) ? TRANSPORTS[name] : undefined
+  if (transport === undefined) quit(`There is no driver "${name}". There are memory, ${Object.keys(TRANSPORTS).join(', ')}.`)
+  const factory = await load(name)
+  // A topic of its own: on a broker that others use, their notifications are not ours to take.
+  return { driver: factory(transport.options(url ?? transport.url)), topic: 'notify_demo' }
+}
+
+function parse() {
+  try {
+    const options = { driver: { type: 'string' }, url: { type: 'string' }, help: { type: 'boolean' } } as const
+    return parseArgs({ options }).values
+  } catch (error) {
+    return quit((error as Error).message)
+  }
+}
+
+/** `@notify/rabbit` exports `rabbit`, and so do they all. */
+async function load(name: string): Promise<(options: object) => Driver> {
+  const specifier = `@notify/${name}`
+  try {
+    const module = await import(specifier)
+    return module[name]
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
+    return quit(`${specifier} is not installed. Get it with: pnpm --filter @notify/example-demo add ${specifier}`)
+  }
+}
+
+function quit(message: string): never {
+  console.error(`demo: ${message}\nSee pnpm demo --help`)
+  process.exit(2)
 }

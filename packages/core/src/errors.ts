@@ -97,7 +97,12 @@ export class NotifyError extends Error {
 
 /** Whether a value is a {@link NotifyError}, of this copy of the package or another. */
 export function isNotifyError(value: unknown): value is NotifyError {
-  return typeof value === 'object' && value !== null && (value as Record<symbol, unknown>)[BRAND] === true
+  try {
+    return typeof value === 'object' && value !== null && (value as Record<symbol, unknown>)[BRAND] === true
+  } catch {
+    // A proxy, say, that answers no question.
+    return false
+  }
 }
 
 function describe(failure: Failure): string {
@@ -131,20 +136,33 @@ export function invalid(reason: string, message: string): Failure {
  * half a failure, has broken the contract; the program must not suffer for it.
  */
 export function toFailure(value: unknown): Failure {
-  const given = (typeof value === 'object' && value !== null ? value : {}) as Partial<Failure>
-  if (typeof given.code === 'string' && Object.hasOwn(CODES, given.code)) {
-    if (typeof given.retryable === 'boolean' && typeof given.maybeSent === 'boolean' && isScope(given.scope)) {
-      return given as Failure
+  try {
+    const { code, reason, message, retryable, maybeSent, scope, retryAfterMs, cause } = value as Partial<Failure>
+    if (typeof code === 'string' && Object.hasOwn(CODES, code)) {
+      const complete = typeof retryable === 'boolean' && typeof maybeSent === 'boolean' && isScope(scope)
+      if (complete && isText(reason) && isText(message) && isWait(retryAfterMs)) return value as Failure
+      return {
+        ...failure(code, isText(reason) ? reason : undefined, isText(message) ? message : undefined),
+        retryable: retryable === true,
+        maybeSent: maybeSent !== false,
+        scope: isScope(scope) ? scope : 'message',
+        ...(retryAfterMs !== undefined && isWait(retryAfterMs) ? { retryAfterMs } : {}),
+        cause,
+      }
     }
-    return {
-      ...failure(given.code, given.reason, given.message),
-      retryable: given.retryable === true,
-      maybeSent: given.maybeSent !== false,
-      scope: isScope(given.scope) ? given.scope : 'message',
-      cause: given.cause,
-    }
+  } catch {
+    // It is nothing that can be read.
   }
   return { ...failure('UNKNOWN'), maybeSent: true, cause: value }
+}
+
+function isText(value: unknown): value is string | undefined {
+  return value === undefined || typeof value === 'string'
+}
+
+/** No gate could ever be probed again after a wait that has no end. */
+function isWait(value: unknown): value is number | undefined {
+  return value === undefined || (typeof value === 'number' && value >= 0 && value < Number.POSITIVE_INFINITY)
 }
 
 function isScope(value: unknown): value is Failure['scope'] {

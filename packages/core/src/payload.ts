@@ -5,13 +5,27 @@ const MOST_NODES = 1_000_000
 
 /** Says why a payload could not be encoded. Only called when it could not, since it walks the whole of it. */
 export function explain(payload: unknown, error: unknown): Failure {
-  if (isGivenFailure(error)) return toFailure(error)
-  if (error instanceof RangeError) {
-    return /string length/i.test(error.message)
-      ? failure('TOO_LARGE', 'payload-length', 'The encoded payload is longer than the longest string.')
-      : invalid('payload-too-deep', 'The payload is nested too deeply to be encoded.')
+  return known(error) ?? walk(payload, false) ?? { ...invalid('payload-encode', 'The payload cannot be encoded.'), cause: error }
+}
+
+/** What the error itself says, if it can be asked: it may be anything that a getter threw. */
+function known(error: unknown): Failure | undefined {
+  try {
+    return isGivenFailure(error) ? toFailure(error) : rangeFailure(error)
+  } catch {
+    return undefined
   }
-  return walk(payload, false) ?? { ...invalid('payload-encode', 'The payload cannot be encoded.'), cause: error }
+}
+
+function rangeFailure(error: unknown): Failure | undefined {
+  // What a program's own code throws may look alike, and is then told from it by the message.
+  if (error instanceof RangeError && /string length/i.test(error.message)) {
+    return failure('TOO_LARGE', 'payload-length', 'The encoded payload is longer than the longest string.')
+  }
+  if (error instanceof RangeError && /call stack/i.test(error.message)) {
+    return invalid('payload-too-deep', 'The payload is nested too deeply to be encoded.')
+  }
+  return undefined
 }
 
 /** What `strict: true` refuses: whatever JSON would change or leave out without a word. */
@@ -44,15 +58,16 @@ function walk(payload: unknown, strict: boolean): Failure | undefined {
   const enter = (given: unknown, key: string, name: string, inArray: boolean): Failure | undefined => {
     let value = given
     const path = () => at(frames.length === 0 ? undefined : name)
-    if (strict) {
-      const lost = lossy(value, inArray)
-      if (lost !== undefined) return { ...invalid('payload-lossy', `JSON cannot carry ${lost}.`), path: path() }
-    }
     try {
-      if ((typeof value === 'object' && value !== null) || typeof value === 'bigint') {
+      let lost = strict ? lossy(value, inArray) : undefined
+      if (lost === undefined && ((typeof value === 'object' && value !== null) || typeof value === 'bigint')) {
         const toJSON = (value as { toJSON?: unknown }).toJSON
-        if (typeof toJSON === 'function') value = toJSON.call(value, key)
+        if (typeof toJSON === 'function') {
+          value = toJSON.call(value, key)
+          if (strict) lost = lossy(value, inArray)
+        }
       }
+      if (lost !== undefined) return { ...invalid('payload-lossy', `JSON cannot carry ${lost}.`), path: path() }
     } catch (cause) {
       return { ...invalid('payload-encode', 'Its toJSON threw.'), path: path(), cause }
     }

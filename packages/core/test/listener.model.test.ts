@@ -454,9 +454,9 @@ class World {
     if (attempt !== (message.fails[handler] as number) + 1) note(`attempt ${attempt} after ${message.fails[handler]} failures`)
     if (message.asked !== undefined || message.lost) note('handled after it was settled or lost')
     if (message.unrun) note('handled above maxDeliveries')
-    // The handlers that come after one that runs are run to the end.
+    // The handlers that come after one that runs are still run. The first one begins a new turn.
     const fresh = message.states.every((each) => each === 'never')
-    if (this.stopping !== undefined && (fresh || state === 'retry')) note('started by a listener that stops')
+    if (this.stopping !== undefined && (fresh || handler === 0)) note('started by a listener that stops')
     if (going.length >= CONCURRENCY) note(`handled beside ${going.length} others`)
     const ordinary = going.filter((other) => !other.message.to.endsWith('critical')).length
     if (!message.to.endsWith('critical') && ordinary >= CONCURRENCY - RESERVED) note('took a reserved slot')

@@ -23,7 +23,7 @@ const TIMEOUT_MS = 20_000
 
 type Outcome = keyof typeof OUTCOMES
 type Step =
-  | { do: 'emit'; priority: number; key: string | undefined; topic: string; timeoutMs: number; abortable: boolean }
+  | { do: 'emit'; priority: number; key: string | undefined; topic: string; timeoutMs: number; abortable: boolean; times: number }
   | { do: 'settle'; pick: number; outcome: Outcome }
   | { do: 'settleTwice'; pick: number }
   | { do: 'throw' }
@@ -53,6 +53,7 @@ const emitStep = fc.record({
   topic: fc.constantFrom('one', 'one', 'two'),
   timeoutMs: fc.constantFrom(TIMEOUT_MS, TIMEOUT_MS, 500),
   abortable: fc.boolean(),
+  times: fc.constantFrom(1, 1, 1, 5),
 })
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 8, arbitrary: emitStep },
@@ -79,7 +80,10 @@ const plan = fc.record({
   steps: fc.array(step, { minLength: 5, maxLength: 60 }),
   seed: fc.nat(),
   // Few of them, so that a buffer is now and then full of one.
-  priorities: fc.subarray([...PRIORITIES], { minLength: 1, maxLength: 4 }),
+  priorities: fc.oneof(
+    fc.subarray([...PRIORITIES], { minLength: 1, maxLength: 4 }),
+    fc.constantFrom<Priority[]>(['AUDIT', 'ERROR'], ['AUDIT', 'CRITICAL'], ['DEBUG', 'AUDIT', 'WARN']),
+  ),
   ordering: fc.constantFrom('none' as const, 'key' as const),
   calls: fc.constantFrom(undefined, 1, 2),
   retry: fc.constantFrom(-1, -1, 0, 2),
@@ -247,7 +251,7 @@ async function run({ steps, seed, priorities, ordering, calls, retry, closeMs }:
 
   const apply = async (one: Step) => {
     const open = world.handed.filter(({ settled }) => !settled)
-    if (one.do === 'emit') emit(one)
+    if (one.do === 'emit') for (let i = 0; i < one.times; i++) emit(one)
     else if (one.do === 'settle' && open.length > 0) {
       const handed = open[one.pick % open.length] as Handed
       handed.settled = true

@@ -193,6 +193,11 @@ describe('publishing', () => {
     expect(await publish(driver, [message({ destination: error, body: new Uint8Array(1_000) })])).toEqual([
       'confirmed',
     ])
+    const errors = await subscribe(driver, { destination: error, onDelivery: acknowledging })
+    await errors.reaches(1)
+    expect(await publish(driver, [message({ destination: error, body: new Uint8Array(1_000) })])).toEqual([
+      'confirmed',
+    ])
     // Room again: unsettled messages count, settled ones do not.
     const inbox = await subscribe(driver)
     await inbox.reaches(2)
@@ -244,6 +249,7 @@ describe('publishing', () => {
     }
     expect(broker.exists(INFO)).toBe(false)
     broker.declare(INFO)
+    expect(await code(subscribe(memory({ broker, topology: 'none' }), { group: 'g' }))).toBe('UNROUTABLE')
     expect(await publish(memory({ broker, topology: 'none' }), [message()])).toEqual(['confirmed'])
   })
 
