@@ -1,5 +1,5 @@
 import type { NotificationOf } from '@notify/core'
-import { bar, bytes, count, duration } from './units.ts'
+import { bar, bytes, count, duration, number } from './units.ts'
 
 /** Everything that the demo emits: each event type with its payload. Others are compile errors. */
 export interface Events {
@@ -42,15 +42,18 @@ const SENTENCES: Sentences = {
     `${count(cores, 'core')}, ${bytes(memory_bytes)}, up for ${duration(up_ms)}`,
 
   'cpu.usage': ({ percent, load }) => `${bar(percent)}  load ${load.toFixed(2)}`,
-  'cpu.cores': ({ percents }) => `one by one: ${percents.map((percent) => `${percent.toFixed(0)} %`).join(', ')}`,
+  'cpu.cores': ({ percents }) =>
+    `one by one: ${percents.map((percent) => `${percent.toFixed(0)} %`).join(', ')}`,
   'memory.usage': ({ percent, total_bytes }) => `${bar(percent)}  of ${bytes(total_bytes)}`,
   'disk.usage': ({ percent, free_bytes }) => `${bar(percent)}  ${bytes(free_bytes)} free`,
   'loop.delay': ({ median_ms, longest_ms }) => `${duration(median_ms)}, ${duration(longest_ms)} at most`,
   'process.usage': ({ percent, rss_bytes }) => `${bar(percent)}  of a core, ${bytes(rss_bytes)}`,
   'process.trace': ({ user_us, system_us }) => `${user_us} µs in the program, ${system_us} µs in the system`,
 
-  'limit.crossed': ({ what, value, limit, unit }) => `${what} is ${count(value, unit)}, limit ${count(limit, unit)}`,
-  'limit.cleared': ({ what, value, limit, unit }) => `${what} is ${value} ${unit}, limit ${limit} ${unit}`,
+  'limit.crossed': ({ what, value, limit, unit }) =>
+    `${what} is at ${number(value)} ${unit}, the limit is ${number(limit)}`,
+  'limit.cleared': ({ what, value, limit, unit }) =>
+    `${what} is at ${number(value)} ${unit}, the limit is ${number(limit)}`,
 
   'report.ready': ({ rounds, cpu_percent, delay_ms }) =>
     `${count(rounds, 'round')}, CPU up to ${cpu_percent.toFixed(0)} %, delay up to ${duration(delay_ms)}`,

@@ -1,8 +1,11 @@
 /** What this machine tells about itself. Each figure is measured when it is asked for. */
-import type { Priority } from '@notify/core'
+
+import { once } from 'node:events'
 import { statfs } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { availableParallelism, cpus, loadavg, totalmem, uptime } from 'node:os'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { Priority } from '@notify/core'
 import type { Crossing, Events } from './events.ts'
 
 export function hostState(): Events['host.state'] {
@@ -74,13 +77,24 @@ export class Limits {
 
   check(what: keyof typeof LIMITS, value: number): { priority: Priority; crossing: Crossing } | undefined {
     const limits = LIMITS[what]
-    const priority = (['CRITICAL', 'ERROR', 'WARN'] as const).find((level) => value >= limits[level]) ?? 'INFO'
+    const priority =
+      (['CRITICAL', 'ERROR', 'WARN'] as const).find((level) => value >= limits[level]) ?? 'INFO'
     const last = this.#last.get(what) ?? 'INFO'
     this.#last.set(what, priority)
     if (priority === last) return undefined
     const limit = limits[priority === 'INFO' ? 'WARN' : priority]
     return { priority, crossing: { what, value, limit, unit: limits.unit } }
   }
+}
+
+/** A port that nobody listens on: it was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
 }
 
 /** What only ever grows. */

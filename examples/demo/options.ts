@@ -41,7 +41,8 @@ export async function chooseTransport(): Promise<Transport> {
     return { driver, topic: 'notifications', unplug: driver }
   }
   const transport = Object.hasOwn(TRANSPORTS, name) ? TRANSPORTS[name] : undefined
-  if (transport === undefined) quit(`There is no driver "${name}". There are memory, ${Object.keys(TRANSPORTS).join(', ')}.`)
+  if (transport === undefined)
+    quit(`There is no driver "${name}". There are memory, ${Object.keys(TRANSPORTS).join(', ')}.`)
   const factory = await load(name)
   // A topic of its own: on a broker that others use, their notifications are not ours to take.
   return { driver: factory(transport.options(url ?? transport.url)), topic: 'notify_demo' }
@@ -49,7 +50,11 @@ export async function chooseTransport(): Promise<Transport> {
 
 function parse() {
   try {
-    const options = { driver: { type: 'string' }, url: { type: 'string' }, help: { type: 'boolean' } } as const
+    const options = {
+      driver: { type: 'string' },
+      url: { type: 'string' },
+      help: { type: 'boolean' },
+    } as const
     return parseArgs({ options }).values
   } catch (error) {
     return quit((error as Error).message)
@@ -64,7 +69,9 @@ async function load(name: string): Promise<(options: object) => Driver> {
     return module[name]
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
-    return quit(`${specifier} is not installed. Get it with: pnpm --filter @notify/example-demo add ${specifier}`)
+    return quit(
+      `${specifier} is not installed. Get it with: pnpm --filter @notify/example-demo add ${specifier}`,
+    )
   }
 }
 

@@ -1,6 +1,7 @@
 /** What is seen: one line for each event, in columns, the same in a terminal and in a file but for the colours. */
-import type { Priority } from '@notify/core'
+
 import { styleText } from 'node:util'
+import type { Envelope, Priority } from '@notify/core'
 
 type Style = Parameters<typeof styleText>[0]
 
@@ -26,10 +27,12 @@ export function heading(title: string, lines: string): void {
   for (const line of lines.split('\n')) print(paint('dim', `   ${line}`))
 }
 
-/** What was received. */
-export function event(priority: Priority, event_type: string, text: string): void {
+/** What was received, and how late, where that can be noticed. */
+export function event({ priority, event_type, timestamp }: Envelope, text: string): void {
   const tag = paint(STYLES[priority], priority) + ' '.repeat(9 - priority.length)
-  print(`${clock()}  ${tag} ${event_type.padEnd(14)}  ${text}`)
+  const late = Date.now() - Date.parse(timestamp)
+  const delay = late < 100 ? '' : paint('dim', `  (${(late / 1_000).toFixed(1)} s late)`)
+  print(`${clock()}  ${tag} ${event_type.padEnd(14)}  ${text}${delay}`)
 }
 
 /** What is going on beside it. */

@@ -1,7 +1,11 @@
 /** Numbers as humans read them. */
 
+export function number(value: number): string {
+  return value.toLocaleString('en', { maximumFractionDigits: 1 })
+}
+
 export function count(value: number, noun: string): string {
-  return `${value.toLocaleString('en')} ${noun}${value === 1 ? '' : 's'}`
+  return `${number(value)} ${noun}${value === 1 ? '' : 's'}`
 }
 
 export function bytes(value: number): string {

@@ -161,6 +161,8 @@ export class Emitter {
     }
 
     const emit = new Emit(id, this.ledger)
+    // Whatever can throw comes before the first count.
+    if (signal !== undefined) listen(emit, signal)
     const decides = !routes.some(({ required }) => required)
     this.ledger.began(emit, timeoutMs)
     emit.hold()
@@ -169,7 +171,6 @@ export class Emitter {
         sender.admit(emit, destination, required || decides, encoded.get(codec) ?? (overload as Failure))
       }
     }
-    if (signal !== undefined) listen(emit, signal)
     emit.letGo()
     return new Outcome(emit)
   }

@@ -13,7 +13,13 @@ import type { ListenerStats } from '../src/listener.ts'
 import { Runner } from '../src/runner.ts'
 import { Settlement } from '../src/settlement.ts'
 import { FakeClock } from './support/clock.ts'
-import { Bench, broken, encode, type ScriptedDelivery, type ScriptedSubscription } from './support/consumer.ts'
+import {
+  Bench,
+  broken,
+  encode,
+  type ScriptedDelivery,
+  type ScriptedSubscription,
+} from './support/consumer.ts'
 
 // Random programs over a driver and handlers that do whatever the program says, on a clock that only the program
 // moves. After each step the sums are compared with a tally of the test's own, and the order of keys and the bounds
@@ -28,7 +34,16 @@ const TIMEOUT_MS = 2_000
 const MAX_DELIVERIES = 6
 
 /** What one run of a handler does. `later` goes on until a step ends it. */
-type Deed = 'ok' | 'okSoon' | 'throw' | 'throwSoon' | 'reject' | 'requeue' | 'requeueLater' | 'retry' | 'later'
+type Deed =
+  | 'ok'
+  | 'okSoon'
+  | 'throw'
+  | 'throwSoon'
+  | 'reject'
+  | 'requeue'
+  | 'requeueLater'
+  | 'retry'
+  | 'later'
 /** How a settlement is answered. */
 type Reply = 'true' | 'false' | 'garbage' | 'reject' | 'throw' | 'never'
 type Publishing = 'confirm' | 'hold' | 'away' | 'busy' | 'refuse' | 'throw' | 'password'
@@ -54,7 +69,20 @@ type Step =
 
 const destination = fc.constantFrom('a.info', 'a.info', 'a.critical', 'b.info', 'b.debug')
 const deed = fc.constantFrom<Deed>(
-  ...(['ok', 'ok', 'okSoon', 'okSoon', 'throw', 'throwSoon', 'reject', 'requeue', 'requeueLater', 'retry', 'later', 'later'] as const),
+  ...([
+    'ok',
+    'ok',
+    'okSoon',
+    'okSoon',
+    'throw',
+    'throwSoon',
+    'reject',
+    'requeue',
+    'requeueLater',
+    'retry',
+    'later',
+    'later',
+  ] as const),
 )
 const reply = fc.oneof(
   { weight: 6, arbitrary: fc.constant<Reply>('true') },
@@ -76,7 +104,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant('corrupt' as const), to: destination }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('twice' as const), pick: fc.nat(31) }) },
   { weight: 24, arbitrary: fc.record({ do: fc.constant('finish' as const), pick: fc.nat(31), deed }) },
-  { weight: 15, arbitrary: fc.record({ do: fc.constant('advance' as const), ms: fc.constantFrom(0, 5, 100, 1_000, 4_000) }) },
+  {
+    weight: 15,
+    arbitrary: fc.record({
+      do: fc.constant('advance' as const),
+      ms: fc.constantFrom(0, 5, 100, 1_000, 4_000),
+    }),
+  },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -89,7 +123,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       do: fc.constant('publishing' as const),
-      how: fc.constantFrom<Publishing>('confirm', 'confirm', 'hold', 'away', 'busy', 'refuse', 'throw', 'password'),
+      how: fc.constantFrom<Publishing>(
+        'confirm',
+        'confirm',
+        'hold',
+        'away',
+        'busy',
+        'refuse',
+        'throw',
+        'password',
+      ),
     }),
   },
   {
@@ -100,7 +143,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       how: fc.constantFrom('confirm' as const, 'fail' as const),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('stop' as const), timeoutMs: fc.constantFrom(0, 100, 10_000) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('stop' as const), timeoutMs: fc.constantFrom(0, 100, 10_000) }),
+  },
 )
 const plan = fc.record({
   steps: fc.array(step, { minLength: 5, maxLength: 60 }),
@@ -189,7 +235,8 @@ class World {
     this.plan = plan
     this.slow = plan.slow
     this.clock = new FakeClock(plan.seed)
-    const handler = (index: number) => (n: Envelope, context: HandlerContext) => this.#handle(index, n, context)
+    const handler = (index: number) => (n: Envelope, context: HandlerContext) =>
+      this.#handle(index, n, context)
     this.bench = new Bench(
       {
         topics: ['a', 'b'],
@@ -291,7 +338,9 @@ class World {
     if (message.asked === 'requeue') return 'requeued'
     if (message.asked === undefined) {
       if (!this.stopped) return 'pending'
-      return this.going.some((going) => going.message === message && !this.#timedOut(going)) ? 'lost' : 'requeued'
+      return this.going.some((going) => going.message === message && !this.#timedOut(going))
+        ? 'lost'
+        : 'requeued'
     }
     if (this.failed(message)) return this.plan.deadLetters ? 'dead' : 'dropped'
     return message.matching.length === 0 ? 'unmatched' : 'acked'
@@ -310,7 +359,11 @@ class World {
 
   /** Given up for good: by its bytes, by the crash guard, or by a handler. */
   failed(message: Tracked): boolean {
-    return message.event_type === 'corrupt' || message.unrun || message.matching.some((h) => this.state(message, h) === 'failed')
+    return (
+      message.event_type === 'corrupt' ||
+      message.unrun ||
+      message.matching.some((h) => this.state(message, h) === 'failed')
+    )
   }
 
   /** How one handler stands with a message. */
@@ -326,9 +379,18 @@ class World {
     const full: Extract<Step, { do: 'deliver' }> =
       step.do === 'deliver'
         ? step
-        : { do: 'deliver', to: step.to, event_type: 'corrupt', key: undefined, deeds: [], deliveries: 1, reply: 'true' }
+        : {
+            do: 'deliver',
+            to: step.to,
+            event_type: 'corrupt',
+            key: undefined,
+            deeds: [],
+            deliveries: 1,
+            reply: 'true',
+          }
     const message = new Tracked(id, full, session)
-    const body = step.do === 'corrupt' ? new Uint8Array([123]) : encode({ message_id: id, event_type: full.event_type })
+    const body =
+      step.do === 'corrupt' ? new Uint8Array([123]) : encode({ message_id: id, event_type: full.event_type })
     this.all.push(message)
     this.byId.set(id, message)
     const { key, deliveries } = full
@@ -341,13 +403,19 @@ class World {
     const note = (what: string) => this.wrong.push(`${message.id}: ${what}`)
     if (message.asked !== undefined) note(`${how} after ${message.asked}`)
     if (message.lost) note(`${how} after it was lost`)
-    if (this.going.some((going) => going.message === message && !this.#timedOut(going))) note(`${how} while its handler runs`)
+    if (this.going.some((going) => going.message === message && !this.#timedOut(going)))
+      note(`${how} while its handler runs`)
     const states = message.matching.map((handler) => this.state(message, handler))
     const dead = this.failed(message)
     if (how === 'ack') {
-      if (dead && this.plan.deadLetters && !message.confirmed) note('acknowledged before its dead letter was confirmed')
+      if (dead && this.plan.deadLetters && !message.confirmed)
+        note('acknowledged before its dead letter was confirmed')
       if (!dead && states.some((state) => state !== 'done')) note(`acknowledged with ${states.join()}`)
-      if (dead && !message.unrun && states.some((state) => state !== 'done' && state !== 'failed' && state !== 'requeue')) {
+      if (
+        dead &&
+        !message.unrun &&
+        states.some((state) => state !== 'done' && state !== 'failed' && state !== 'requeue')
+      ) {
         note(`given up with ${states.join()}`)
       }
     }
@@ -364,8 +432,10 @@ class World {
     for (const message of batch) {
       const original = this.all.find(({ delivery }) => delivery.body === message.body)
       if (original === undefined) this.wrong.push(`a dead letter of nothing: ${message.id}`)
-      else if (!this.failed(original)) this.wrong.push(`${original.id}: a dead letter although nothing failed`)
-      else if (message.destination.name !== original.to.replace('.', '.dead.')) this.wrong.push(`${original.id}: to ${message.destination.name}`)
+      else if (!this.failed(original))
+        this.wrong.push(`${original.id}: a dead letter although nothing failed`)
+      else if (message.destination.name !== original.to.replace('.', '.dead.'))
+        this.wrong.push(`${original.id}: to ${message.destination.name}`)
     }
     const how = this.publishing
     if (how === 'throw') throw new Error('publish throws')
@@ -406,7 +476,8 @@ class World {
         end: (deed) => {
           this.going.splice(this.going.indexOf(going), 1)
           const late = this.#timedOut(going)
-          if (late !== signal.aborted && !this.stopped) this.wrong.push(`${message.id}: its signal says ${signal.aborted}`)
+          if (late !== signal.aborted && !this.stopped)
+            this.wrong.push(`${message.id}: its signal says ${signal.aborted}`)
           if (late) {
             message.fails[handler] = (message.fails[handler] as number) + 1
             message.states[handler] = (message.fails[handler] as number) >= ATTEMPTS.max ? 'failed' : 'retry'
@@ -440,7 +511,12 @@ class World {
     throw deed === 'retry' ? new Retry({ delayMs: 700 }) : new Error('the handler fails')
   }
 
-  #checkStart(message: Tracked, handler: number, { attempt }: HandlerContext, note: (what: string) => void): void {
+  #checkStart(
+    message: Tracked,
+    handler: number,
+    { attempt }: HandlerContext,
+    note: (what: string) => void,
+  ): void {
     const going = this.going.filter((other) => !this.#timedOut(other))
     // A run that timed out has failed, whenever it ends.
     const stale = this.going.find((other) => other.message === message && other.handler === handler)
@@ -450,8 +526,10 @@ class World {
       message.states[handler] = 'retry'
     }
     const state = message.states[handler]
-    if (state === 'done' || state === 'failed' || state === 'going') note(`handler ${handler} run again when ${state}`)
-    if (attempt !== (message.fails[handler] as number) + 1) note(`attempt ${attempt} after ${message.fails[handler]} failures`)
+    if (state === 'done' || state === 'failed' || state === 'going')
+      note(`handler ${handler} run again when ${state}`)
+    if (attempt !== (message.fails[handler] as number) + 1)
+      note(`attempt ${attempt} after ${message.fails[handler]} failures`)
     if (message.asked !== undefined || message.lost) note('handled after it was settled or lost')
     if (message.unrun) note('handled above maxDeliveries')
     // The handlers that come after one that runs are still run. The first one begins a new turn.
@@ -475,17 +553,21 @@ class World {
       if (states.includes('going')) note(`overlaps ${other.id} of its key`)
       const over = other.lost || other.asked !== undefined || this.failed(other)
       if (states.includes('retry') && !over) note(`overtakes ${other.id}, which waits for a retry`)
-      if (index < order && states.some((state) => state === 'never') && !over) note(`overtakes ${other.id} of its key`)
+      if (index < order && states.some((state) => state === 'never') && !over)
+        note(`overtakes ${other.id} of its key`)
     })
   }
 
   #unsettled(session: ScriptedSubscription): number {
-    return this.all.filter((message) => message.session === session && message.asked === undefined && !message.lost).length
+    return this.all.filter(
+      (message) => message.session === session && message.asked === undefined && !message.lost,
+    ).length
   }
 
   #lose(session: ScriptedSubscription): void {
     this.#ends.set(session, this.clock.now())
-    for (const message of this.all) if (message.session === session && message.asked === undefined) message.lost = true
+    for (const message of this.all)
+      if (message.session === session && message.asked === undefined) message.lost = true
   }
 
   #overAt(session: ScriptedSubscription): number {
@@ -493,7 +575,11 @@ class World {
   }
 
   #timedOut({ since }: Going): boolean {
-    return this.plan.timeouts && this.clock.now() - since >= TIMEOUT_MS && since + TIMEOUT_MS <= (this.stoppedAt ?? Number.POSITIVE_INFINITY)
+    return (
+      this.plan.timeouts &&
+      this.clock.now() - since >= TIMEOUT_MS &&
+      since + TIMEOUT_MS <= (this.stoppedAt ?? Number.POSITIVE_INFINITY)
+    )
   }
 }
 
@@ -522,10 +608,15 @@ async function run(plan: Plan): Promise<void> {
       await clock.advance(4_000)
     }
     world.check('the end')
-    const unanswered = world.all.filter((message) => message.asked !== undefined && world.fate(message) === 'pending')
+    const unanswered = world.all.filter(
+      (message) => message.asked !== undefined && world.fate(message) === 'pending',
+    )
     expect(listener.stats().pending, 'pending although all is well').toBe(unanswered.length)
     for (const { source } of driver.subscriptions) {
-      expect(driver.subscription(source.destination.name).over, `${source.destination.name} is consumed`).toBe(false)
+      expect(
+        driver.subscription(source.destination.name).over,
+        `${source.destination.name} is consumed`,
+      ).toBe(false)
     }
   }
   const stopping = world.stop(1_000)
@@ -541,7 +632,10 @@ async function run(plan: Plan): Promise<void> {
   expect(clock.timers, 'timers after stop()').toBe(0)
   expect(driver.observers, 'observers after stop()').toBe(0)
   expect(driver.closes).toBe(1)
-  expect(driver.subscriptions.filter(({ over }) => !over), 'consumers after stop()').toEqual([])
+  expect(
+    driver.subscriptions.filter(({ over }) => !over),
+    'consumers after stop()',
+  ).toEqual([])
 }
 
 test('law, bounds, order and end hold for any program', { timeout: 300_000 }, async () => {
@@ -555,54 +649,86 @@ describe('the model finds a planted bug', () => {
   const plants: Record<string, () => () => void> = {
     'a slot that is not given back': () => {
       let count = 0
-      return replace(Lanes.prototype, 'leave', (original) =>
-        function (this: Lanes<Held>, item) {
-          if (++count % 5 !== 0) original.call(this, item)
-        })
+      return replace(
+        Lanes.prototype,
+        'leave',
+        (original) =>
+          function (this: Lanes<Held>, item) {
+            if (++count % 5 !== 0) original.call(this, item)
+          },
+      )
     },
     'a key overtaken': () =>
-      replace(Lanes.prototype, 'add', (original) =>
-        function (this: Lanes<Held>, item) {
-          item.holdsKey = item.key !== undefined
-          original.call(this, item)
-        }),
+      replace(
+        Lanes.prototype,
+        'add',
+        (original) =>
+          function (this: Lanes<Held>, item) {
+            item.holdsKey = item.key !== undefined
+            original.call(this, item)
+          },
+      ),
     'a retry that lets go of its key': () =>
-      replace(Lanes.prototype, 'leave', (original) =>
-        function (this: Lanes<Held>, item) {
-          original.call(this, item)
-          this.free(item)
-        }),
+      replace(
+        Lanes.prototype,
+        'leave',
+        (original) =>
+          function (this: Lanes<Held>, item) {
+            original.call(this, item)
+            this.free(item)
+          },
+      ),
     'a reserved slot given away': () =>
-      replace(Lanes.prototype, 'queue', (original) =>
-        function (this: Lanes<Held>, priority) {
-          const queue = original.call(this, priority)
-          Object.assign(queue.lane, { urgent: true })
-          return queue
-        }),
+      replace(
+        Lanes.prototype,
+        'queue',
+        (original) =>
+          function (this: Lanes<Held>, priority) {
+            const queue = original.call(this, priority)
+            Object.assign(queue.lane, { urgent: true })
+            return queue
+          },
+      ),
     'a suspect beside others': () =>
-      replace(Lanes.prototype, 'add', (original) =>
-        function (this: Lanes<Held>, item) {
-          Object.assign(item, { suspect: false })
-          original.call(this, item)
-        }),
+      replace(
+        Lanes.prototype,
+        'add',
+        (original) =>
+          function (this: Lanes<Held>, item) {
+            Object.assign(item, { suspect: false })
+            original.call(this, item)
+          },
+      ),
     'a message acknowledged before its dead letter is stored': () =>
-      replace(DeadLetters.prototype, 'send', (original) =>
-        function (this: DeadLetters, ...call) {
-          const letter = original.apply(this, call)
-          call[4].confirmed()
-          return letter
-        }),
+      replace(
+        DeadLetters.prototype,
+        'send',
+        (original) =>
+          function (this: DeadLetters, ...call) {
+            const letter = original.apply(this, call)
+            call[4].confirmed()
+            return letter
+          },
+      ),
     'a lost message counted as acknowledged': () =>
-      replace(Settlement.prototype, 'end', (original) =>
-        function (this: Settlement, held, outcome) {
-          original.call(this, held, outcome === 'lost' ? 'acked' : outcome)
-        }),
+      replace(
+        Settlement.prototype,
+        'end',
+        (original) =>
+          function (this: Settlement, held, outcome) {
+            original.call(this, held, outcome === 'lost' ? 'acked' : outcome)
+          },
+      ),
     'a handler run again after it succeeded': () =>
-      replace(Runner.prototype, 'start', (original) =>
-        function (this: Runner, held) {
-          for (const run of held.runs ?? []) run.state = 'due'
-          return original.call(this, held)
-        }),
+      replace(
+        Runner.prototype,
+        'start',
+        (original) =>
+          function (this: Runner, held) {
+            for (const run of held.runs ?? []) run.state = 'due'
+            return original.call(this, held)
+          },
+      ),
     'an ended subscription that nobody notices': () => replace(Dispatch.prototype, 'lose', () => () => {}),
   }
 
@@ -620,7 +746,11 @@ describe('the model finds a planted bug', () => {
 })
 
 /** Replaces a method, and returns what puts it back. */
-function replace<T extends object, K extends keyof T>(target: T, name: K, make: (original: T[K]) => T[K]): () => void {
+function replace<T extends object, K extends keyof T>(
+  target: T,
+  name: K,
+  make: (original: T[K]) => T[K],
+): () => void {
   const original = target[name]
   target[name] = make(original)
   return () => {

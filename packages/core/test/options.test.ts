@@ -97,17 +97,15 @@ describe('createNotifier refuses, where it was written,', () => {
   })
 })
 
-test.each([{ driver: scripted() }, { retry: 0 }, { buffer: { messages: 5 } }, { onFailure: () => {} }, { codec: undefined }])(
-  'a child has no option %j, and says so',
-  (options) => {
-    expect(thrownBy(() => create({}).child(options as object))).toMatchObject({ code: 'INVALID', reason: 'option' })
-  },
-)
+test.each(['driver', 'retry', 'buffer', 'onFailure', 'codec'])('a child has no option %s of its own, and says so', (name) => {
+  expect(thrownBy(() => create({}).child({ [name]: undefined } as object))).toMatchObject({ code: 'INVALID', reason: 'option' })
+})
 
 test.each([
   [{ retry: Number.POSITIVE_INFINITY }],
   [{ retry: 0 }],
-  [{ timeoutMs: Number.POSITIVE_INFINITY, attemptTimeoutMs: 2 ** 40 }],
+  [{ timeoutMs: Number.POSITIVE_INFINITY }],
+  [{ attemptTimeoutMs: 2 ** 40 }],
   [{ buffer: { messages: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY } }],
   [{ backoff: { minMs: 60_000 } }],
   [{ onFailure: undefined, onStatus: undefined, codec: undefined, topics: undefined, headers: undefined, strict: undefined }],

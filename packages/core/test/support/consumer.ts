@@ -11,8 +11,7 @@ import type {
   Subscription,
 } from '../../src/driver.ts'
 import type { Envelope, Priority } from '../../src/envelope.ts'
-import type { ErrorCode, Failure } from '../../src/errors.ts'
-import type { NotifyError } from '../../src/errors.ts'
+import type { ErrorCode, Failure, NotifyError } from '../../src/errors.ts'
 import { createListener, type Listener, type ListenerOptions } from '../../src/listener.ts'
 import type { StatusEvent } from '../../src/observe.ts'
 import { FakeClock } from './clock.ts'
@@ -174,7 +173,11 @@ export class ScriptedConsumer implements Driver {
     for (const message of batch) settle(message)
   }
 
-  subscribe(source: Source, onDelivery: (delivery: Delivery) => void, options: SubscribeOptions): Promise<Subscription> {
+  subscribe(
+    source: Source,
+    onDelivery: (delivery: Delivery) => void,
+    options: SubscribeOptions,
+  ): Promise<Subscription> {
     const subscription = new ScriptedSubscription(source, onDelivery, options)
     this.subscriptions.push(subscription)
     const answer = this.onSubscribe?.(subscription) ?? subscription
@@ -220,9 +223,17 @@ export function broken(code: ErrorCode, more: Partial<Failure> = {}): Failure {
 }
 
 /** The bytes of a notification. */
-export function encode(fields: Partial<Envelope> & { readonly priority?: Priority | undefined } = {}): Uint8Array {
+export function encode(
+  fields: Partial<Envelope> & { readonly priority?: Priority | undefined } = {},
+): Uint8Array {
   return new TextEncoder().encode(
-    JSON.stringify({ message_id: crypto.randomUUID(), publisher_id: 'test', event_type: 'test.happened', payload: {}, ...fields }),
+    JSON.stringify({
+      message_id: crypto.randomUUID(),
+      publisher_id: 'test',
+      event_type: 'test.happened',
+      payload: {},
+      ...fields,
+    }),
   )
 }
 
@@ -236,7 +247,10 @@ export class Bench {
 
   constructor(
     options: Partial<ListenerOptions>,
-    { capabilities, clock = new FakeClock() }: { capabilities?: Partial<Capabilities>; clock?: FakeClock } = {},
+    {
+      capabilities,
+      clock = new FakeClock(),
+    }: { capabilities?: Partial<Capabilities>; clock?: FakeClock } = {},
   ) {
     this.clock = clock
     this.driver = new ScriptedConsumer(capabilities)
