@@ -22,7 +22,7 @@ export interface Events {
   'archive.failed': { code: string; folder: string }
 
   'broker.away': { driver: string; code: string }
-  'broker.back': { driver: string; after_ms: number; waiting: number }
+  'broker.back': { driver: string; after_ms: number }
 }
 
 /** A value that has come to the other side of a limit. */
@@ -60,8 +60,7 @@ const SENTENCES: Sentences = {
   'archive.failed': ({ code, folder }) => `${code}, there is no ${folder}`,
 
   'broker.away': ({ driver, code }) => `${driver}: ${code}`,
-  'broker.back': ({ driver, after_ms, waiting }) =>
-    `${driver}, after ${duration(after_ms)}; ${count(waiting, 'emit')} waited for it`,
+  'broker.back': ({ driver, after_ms }) => `${driver}, after ${duration(after_ms)}`,
 }
 
 /** A notification as a human reads it. */

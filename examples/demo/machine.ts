@@ -4,7 +4,6 @@ import { once } from 'node:events'
 import { statfs } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { availableParallelism, cpus, loadavg, totalmem, uptime } from 'node:os'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Priority } from '@notify/core'
 import type { Crossing, Events } from './events.ts'
 
@@ -23,12 +22,10 @@ const LOOK_MS = 10
 
 /** Watches from when it is made. Each reading tells of the time since the one before. */
 export class Machine {
-  readonly #delay = monitorEventLoopDelay({ resolution: LOOK_MS })
   #before = counters()
-
-  constructor() {
-    this.#delay.enable()
-  }
+  #delays: number[] = []
+  #lookedAt = performance.now()
+  readonly #timer = setInterval(() => this.#look(), LOOK_MS)
 
   async read(): Promise<Reading> {
     const disk = await statfs('.')
@@ -41,24 +38,30 @@ export class Machine {
       const { busy: busyBefore = 0, all: allBefore = 0 } = before.cores[index] ?? {}
       return percent(busy - busyBefore, all - allBefore)
     })
-    const delay = this.#delay
-    const reading = {
+    const delays = this.#delays.sort((a, b) => a - b)
+    this.#delays = []
+    return {
       'cpu.usage': { percent: average(cores), load: loadavg()[0] ?? 0 },
       'cpu.cores': { percents: cores },
       'memory.usage': { percent: percent(total_bytes - process.availableMemory(), total_bytes), total_bytes },
       'disk.usage': { percent: percent(used, used + disk.bavail), free_bytes: disk.bavail * disk.bsize },
-      'loop.delay': { median_ms: late(delay.percentile(50)), longest_ms: late(delay.max) },
+      'loop.delay': { median_ms: delays[delays.length >> 1] ?? 0, longest_ms: delays.at(-1) ?? 0 },
       'process.usage': {
         percent: percent(now.processMs - before.processMs, now.at - before.at),
         rss_bytes: process.memoryUsage.rss(),
       },
     }
-    delay.reset()
-    return reading
   }
 
   stop(): void {
-    this.#delay.disable()
+    clearInterval(this.#timer)
+  }
+
+  /** How late a timer is, is how long the event loop was busy with something else. */
+  #look(): void {
+    const now = performance.now()
+    this.#delays.push(Math.max(0, now - this.#lookedAt - LOOK_MS))
+    this.#lookedAt = now
   }
 }
 
@@ -71,11 +74,13 @@ const LIMITS = {
   backlog: { unit: 'messages', WARN: 1_000, ERROR: 5_000, CRITICAL: 10_000 },
 }
 
+export type Limited = keyof typeof LIMITS
+
 /** Holds values against their limits, and speaks up only when one has come to the other side. */
 export class Limits {
   readonly #last = new Map<string, Priority>()
 
-  check(what: keyof typeof LIMITS, value: number): { priority: Priority; crossing: Crossing } | undefined {
+  check(what: Limited, value: number): { priority: Priority; crossing: Crossing } | undefined {
     const limits = LIMITS[what]
     const priority =
       (['CRITICAL', 'ERROR', 'WARN'] as const).find((level) => value >= limits[level]) ?? 'INFO'
@@ -110,11 +115,6 @@ function counters() {
 /** Of the container, where there is one. */
 function memoryBytes(): number {
   return Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY)
-}
-
-/** The monitor records the time between two looks. Only what is beyond the pace is delay. */
-function late(nanoseconds: number): number {
-  return Math.max(0, nanoseconds / 1e6 - LOOK_MS)
 }
 
 function percent(part: number, whole: number): number {

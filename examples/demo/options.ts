@@ -5,7 +5,8 @@ import { type MemoryDriver, memory } from '@notify/memory'
 
 const HELP = `Usage: pnpm demo [--driver <name>] [--url <url>]
 
-Watches this machine for ten seconds. What it reads goes through a broker to a listener, which shows it.
+Watches this machine for some ten seconds. What is read off it goes through a broker to a listener, which
+shows it.
 
   --driver <name>   memory (default), rabbit, nats, kafka or sqs
   --url <url>       where the broker is, such as amqp://localhost; memory has none
@@ -44,8 +45,12 @@ export async function chooseTransport(): Promise<Transport> {
   if (transport === undefined)
     quit(`There is no driver "${name}". There are memory, ${Object.keys(TRANSPORTS).join(', ')}.`)
   const factory = await load(name)
-  // A topic of its own: on a broker that others use, their notifications are not ours to take.
-  return { driver: factory(transport.options(url ?? transport.url)), topic: 'notify_demo' }
+  try {
+    // A topic of its own: on a broker that others use, their notifications are not ours to take.
+    return { driver: factory(transport.options(url ?? transport.url)), topic: 'notify_demo' }
+  } catch (error) {
+    return quit((error as Error).message)
+  }
 }
 
 function parse() {
@@ -55,7 +60,9 @@ function parse() {
       url: { type: 'string' },
       help: { type: 'boolean' },
     } as const
-    return parseArgs({ options }).values
+    // `pnpm demo -- --help` hands the dashes on.
+    const args = process.argv.slice(2).filter((arg) => arg !== '--')
+    return parseArgs({ args, options }).values
   } catch (error) {
     return quit((error as Error).message)
   }
@@ -68,14 +75,16 @@ async function load(name: string): Promise<(options: object) => Driver> {
     const module = await import(specifier)
     return module[name]
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code !== 'ERR_MODULE_NOT_FOUND' || !message.includes(specifier)) throw error
     return quit(
-      `${specifier} is not installed. Get it with: pnpm --filter @notify/example-demo add ${specifier}`,
+      `${specifier} is not installed. Get it with: npx pnpm@12 --dir examples/demo add ${specifier}`,
     )
   }
 }
 
-function quit(message: string): never {
-  console.error(`demo: ${message}\nSee pnpm demo --help`)
+/** Ends a program that cannot begin. */
+export function quit(message: string): never {
+  console.error(`demo: ${message} (--help tells more)`)
   process.exit(2)
 }

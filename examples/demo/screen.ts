@@ -12,27 +12,32 @@ const STYLES: Readonly<Record<Priority, Style>> = {
   AUDIT: 'blue',
   WARN: 'yellow',
   ERROR: 'red',
-  CRITICAL: ['bold', 'inverse', 'red'],
+  CRITICAL: ['bold', 'red'],
 }
 
-const started = performance.now()
+/** What is routine is coloured by its tag alone. */
+const PLAIN: readonly Priority[] = ['SAMPLE', 'INFO', 'AUDIT']
+const WIDTH = 84
 
 // Whoever reads may have seen enough: `pnpm demo | head`.
 process.stdout.on('error', () => process.exit())
 
 /** A chapter, and what to look out for in it. */
-export function heading(title: string, lines: string): void {
+export function heading(title: string, hint: string): void {
   print('')
-  print(paint(['bold'], `── ${title} ${'─'.repeat(Math.max(0, 75 - title.length))}`))
-  for (const line of lines.split('\n')) print(paint('dim', `   ${line}`))
+  print(paint(['bold'], `── ${title} ${'─'.repeat(WIDTH - 4 - title.length)}`))
+  print(paint('dim', `   ${hint}`))
 }
 
 /** What was received, and how late, where that can be noticed. */
 export function event({ priority, event_type, timestamp }: Envelope, text: string): void {
-  const tag = paint(STYLES[priority], priority) + ' '.repeat(9 - priority.length)
-  const late = Date.now() - Date.parse(timestamp)
-  const delay = late < 100 ? '' : paint('dim', `  (${(late / 1_000).toFixed(1)} s late)`)
-  print(`${clock()}  ${tag} ${event_type.padEnd(14)}  ${text}${delay}`)
+  const style = STYLES[priority]
+  const loud = priority === 'CRITICAL' ? paint('inverse', priority) : priority
+  const tag = paint(style, loud) + ' '.repeat(9 - priority.length)
+  const said = PLAIN.includes(priority) ? text : paint(style, text)
+  const ms = Date.now() - Date.parse(timestamp)
+  const late = ms < 100 ? '' : paint('dim', `  (${(ms / 1_000).toFixed(1)} s late)`)
+  print(`${clock()}  ${tag} ${event_type.padEnd(14)}  ${said}${late}`)
 }
 
 /** What is going on beside it. */
@@ -40,10 +45,15 @@ export function note(text: string): void {
   print(`${clock()}  ${' '.repeat(9)} ${paint('dim', `→ ${text}`)}`)
 }
 
-/** What was claimed, and whether it holds. */
-export function verdict(name: string, claim: string, holds: boolean): void {
-  const mark = holds ? paint('green', '✓') : paint('red', '✗')
-  print(`   ${name.padEnd(10)} ${claim} ${mark}`)
+/** A sum, in as many lines as it takes, and whether it was found to hold. */
+export function verdict(name: string, total: string, terms: readonly string[], holds: boolean): void {
+  const lines = [`   ${name.padEnd(9)} ${total}`]
+  for (const [index, term] of terms.entries()) {
+    const plus = index === 0 ? ' ' : ' + '
+    if ((lines.at(-1) as string).length + plus.length + term.length > WIDTH) lines.push(' '.repeat(12))
+    lines.push(`${lines.pop()}${plus}${term}`)
+  }
+  print(`${lines.join('\n')} ${holds ? paint('green', '✓') : paint('red', '✗ does not hold')}`)
 }
 
 export function print(line: string): void {
@@ -51,7 +61,7 @@ export function print(line: string): void {
 }
 
 function clock(): string {
-  return paint('dim', ((performance.now() - started) / 1_000).toFixed(3).padStart(7))
+  return paint('dim', (performance.now() / 1_000).toFixed(3).padStart(7))
 }
 
 /** Only where somebody can see it: `styleText` knows about terminals, NO_COLOR and FORCE_COLOR. */

@@ -17,6 +17,8 @@ export interface Encoded {
 /** What a message belongs to, and what hears of its end: an emit, or a dead letter. */
 export interface Owner {
   readonly id: string
+  /** When it is handed over no more, in the clock's milliseconds. Whoever set it ends it then. */
+  readonly deadline?: number
   add(item: Item): void
   /** `item.status` and `item.failure` say how it ended. */
   itemEnded(item: Item): void

@@ -86,7 +86,8 @@ export class Call implements Linked<Call> {
       item.attempt = attempt
       item.attempts++
     }
-    this.messages = messages
+    // It is read again when the call is over: a driver that empties it would lose the rest.
+    this.messages = Object.freeze(messages)
     this.bytes = bytes
     this.settle = (message, failure) => {
       const attempt = Attempt.open(message, this)

@@ -1,4 +1,4 @@
-import { Alarm, type Clock } from './clock.ts'
+import type { Clock } from './clock.ts'
 import type { Codec } from './codec.ts'
 import { DeadLetters } from './deadletter.ts'
 import { Dispatch } from './dispatch.ts'
@@ -71,7 +71,9 @@ export class Consumer implements Listener {
     this.#clock = clock
     this.#teller = new StatusTeller(driver, onStatus)
     this.#digest = new Digest(clock)
-    this.#letters = settings.deadLetters ? new DeadLetters(driver, group, backoff, this.#teller, clock) : undefined
+    this.#letters = settings.deadLetters
+      ? new DeadLetters(driver, group, backoff, this.#teller, clock)
+      : undefined
     this.#dispatch = new Dispatch({
       ...settings,
       deadLetters: this.#letters,
@@ -88,6 +90,7 @@ export class Consumer implements Listener {
       new Promise<void>((resolve, reject) => {
         this.#intakes = this.#settings.destinations.map((destination) => this.#intake(destination))
         this.#start = { intakes: new Set(this.#intakes), resolve, reject }
+        this.#letters?.open()
         this.#dispatch.resume()
         this.#observe()
         for (const intake of this.#intakes) intake.subscribe()
@@ -139,19 +142,10 @@ export class Consumer implements Listener {
   }
 
   async #ask(timeoutMs: number): Promise<Health> {
-    const { driver } = this.#settings
-    const silence: Health = { ok: false, warnings: [], failure: failure('DEADLINE', 'health') }
-    try {
-      const answer = await within(
-        this.#clock,
-        timeoutMs,
-        (signal) => driver.health({ timeoutMs, signal }),
-        silence,
-      )
-      return { ...answer, ok: answer.ok === true, warnings: answer.warnings ?? [] }
-    } catch (error) {
-      return { ok: false, warnings: [], failure: toFailure(error) }
-    }
+    const call = async (signal: AbortSignal) => this.#settings.driver.health({ timeoutMs, signal })
+    const broken = (because: Failure): Health => ({ ok: false, warnings: [], failure: because })
+    const answer = within(this.#clock, timeoutMs, call, broken(failure('DEADLINE', 'health')))
+    return answer.catch((error: unknown) => broken(toFailure(error)))
   }
 
   #intake(destination: Destination): Intake {
@@ -225,33 +219,25 @@ export class Consumer implements Listener {
     this.#unobserve = undefined
   }
 
-  /** Waits for calls that may never end: their signal fires at the deadline, and `graceMs` later nobody waits. */
+  /** Waits for a driver that may never answer until the deadline, and `graceMs` more, when its signal fires. */
   async #bounded(
     deadline: number,
     graceMs: number,
     call: (options: CallOptions) => Promise<unknown>,
   ): Promise<void> {
     const timeoutMs = Math.max(0, deadline - this.#clock.now())
-    const abort = new AbortController()
-    const alarm = new Alarm(this.#clock, () => abort.abort(failure('DEADLINE')))
-    alarm.by(deadline)
     try {
-      await within(
-        this.#clock,
-        timeoutMs + graceMs,
-        () => call({ timeoutMs, signal: abort.signal }),
-        undefined,
-      )
+      await within(this.#clock, timeoutMs + graceMs, (signal) => call({ timeoutMs, signal }), undefined)
     } catch {
       // A driver that fails to close has nothing more to say that would help.
     }
-    alarm.clear()
   }
 
   #observe(): void {
     try {
       this.#unobserve = this.#settings.driver.observe?.((status) => {
         if (status.state === 'up') for (const intake of this.#intakes) intake.hurry()
+        this.#letters?.observed(status)
         this.#teller.tell(status)
       })
     } catch {

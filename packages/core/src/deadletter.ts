@@ -1,6 +1,6 @@
 import type { Encoded, Item } from './buffer.ts'
 import { Alarm, type Clock, timestamp } from './clock.ts'
-import type { Delivery, Destination, Driver, OutboundMessage } from './driver.ts'
+import type { Delivery, Destination, Driver, OutboundMessage, Status } from './driver.ts'
 import type { Emit } from './emission.ts'
 import { PRIORITIES } from './envelope.ts'
 import { type Failure, failure } from './errors.ts'
@@ -73,10 +73,23 @@ export class DeadLetters {
   readonly #alarm: Alarm
   readonly #letters = new Set<Letter>()
   #sender: Sender | undefined
+  #observer: ((status: Status) => void) | undefined
   #stopping = false
 
-  constructor(driver: Driver, group: string | undefined, backoff: Backoff, teller: StatusTeller, clock: Clock) {
-    this.#renamed = renaming(driver, (message) => dedupIdOf(message, group))
+  constructor(
+    driver: Driver,
+    group: string | undefined,
+    backoff: Backoff,
+    teller: StatusTeller,
+    clock: Clock,
+  ) {
+    this.#renamed = {
+      ...renaming(driver, (message) => dedupIdOf(message, group)),
+      observe: (observer) => {
+        this.#observer = observer
+        return () => {}
+      },
+    }
     this.#group = group
     this.#backoff = backoff
     this.#teller = teller
@@ -94,6 +107,11 @@ export class DeadLetters {
     return [...this.#letters].filter(({ refused }) => refused).length
   }
 
+  /** Before the first is sent, and after each {@link close}. */
+  open(): void {
+    this.#sender = new Sender(this.#renamed, { ...LIMITS, backoff: this.#backoff }, this.#teller, this.#clock)
+  }
+
   /**
    * Begins to send one.
    *
@@ -101,13 +119,24 @@ export class DeadLetters {
    */
   send(delivery: Delivery, source: Destination, id: string, verdict: Verdict, mourner: Mourner): Letter {
     const origin = { source, group: this.#group, at: timestamp(this.#clock.wall()) }
-    const destination = destinationsOf(`${source.topic}.dead`)[PRIORITIES.indexOf(source.priority)] as Destination
-    const letter = new Letter(id, destination, deadLetter(delivery, verdict, origin), mourner, (ended, because) =>
-      this.#ended(ended, because),
+    const destination = destinationsOf(`${source.topic}.dead`)[
+      PRIORITIES.indexOf(source.priority)
+    ] as Destination
+    const letter = new Letter(
+      id,
+      destination,
+      deadLetter(delivery, verdict, origin),
+      mourner,
+      (ended, because) => this.#ended(ended, because),
     )
     this.#letters.add(letter)
     this.#post(letter)
     return letter
+  }
+
+  /** What the driver says of itself: it may ask for silence. */
+  observed(status: Status): void {
+    this.#observer?.(status)
   }
 
   /** It is no longer wanted: its original comes back. */
@@ -123,7 +152,7 @@ export class DeadLetters {
     }
   }
 
-  /** Aborts what is in flight. It may be used again. */
+  /** Aborts what is in flight. It may be opened again. */
   close(reason: Failure): void {
     this.#letters.clear()
     this.#sender?.finish(reason)
@@ -134,8 +163,7 @@ export class DeadLetters {
 
   #post(letter: Letter): void {
     letter.dueAt = Number.POSITIVE_INFINITY
-    this.#sender ??= new Sender(this.#renamed, { ...LIMITS, backoff: this.#backoff }, this.#teller, this.#clock)
-    this.#sender.admit(letter as unknown as Emit, letter.destination, true, letter.encoded)
+    this.#sender?.admit(letter as unknown as Emit, letter.destination, true, letter.encoded)
   }
 
   /** The sender is done with it. What comes next has to come from a turn of its own. */
@@ -204,7 +232,6 @@ function renaming(driver: Driver, dedupIdOf: (message: OutboundMessage) => strin
       options,
     )
   }
-  const observe: Driver['observe'] = (listener) => driver.observe?.(listener) ?? (() => {})
   const { name, capabilities } = driver
-  return { name, capabilities, publish, observe } as Driver
+  return { name, capabilities, publish } as Driver
 }

@@ -1,12 +1,10 @@
 import { Alarm, type Clock } from './clock.ts'
 import type { Delivery, Destination } from './driver.ts'
-import { checkMessageId } from './envelope.ts'
 import { type Failure, failure, NotifyError } from './errors.ts'
 import { Held, type Outcomes, type Session } from './held.ts'
 import { Lanes, type Queue } from './lanes.ts'
-import type { Verdict } from './letter.ts'
 import { backoffMs } from './retry.ts'
-import { type Run, verdictOf } from './run.ts'
+import { Context, type Run, verdictOf } from './run.ts'
 import { Runner, type RunnerOptions } from './runner.ts'
 import { Settlement, type SettlementOptions } from './settlement.ts'
 
@@ -15,9 +13,11 @@ const BURST_STARTS = 100
 const BURST_MS = 5
 /** After its subscription has ended, a settle that was on its way may still be answered for so long. */
 const ANSWER_MS = 5_000
+/** So many deliveries above `maxDeliveries` a message is still decoded, for its id. */
+const UNREAD_DELIVERIES = 3
 
 /** What a listener settles about its dispatch when it is made. */
-export interface DispatchOptions extends Omit<RunnerOptions, 'ended'>, Omit<SettlementOptions, 'changed'> {
+export interface DispatchOptions extends RunnerOptions, SettlementOptions {
   readonly concurrency: number
   readonly maxDeliveries: number
 }
@@ -46,8 +46,8 @@ export class Dispatch {
     this.#clock = options.clock
     this.#lanes = new Lanes(options.concurrency)
     this.#alarm = new Alarm(options.clock, () => this.#ring())
-    this.#settlement = new Settlement({ ...options, changed: () => this.#checkIdle() }, this.#alarm)
-    this.#runner = new Runner({ ...options, ended: (held) => this.#conclude(held) }, this.#alarm)
+    this.#settlement = new Settlement(options, this.#alarm, () => this.#checkIdle())
+    this.#runner = new Runner(options, this.#alarm, (held) => this.#conclude(held))
     this.#random = () => options.clock.random()
   }
 
@@ -67,8 +67,7 @@ export class Dispatch {
 
   /** Takes a delivery. Safe to be handed anything, at any time. */
   receive(delivery: Delivery, session: Session): void {
-    if (session.over || typeof delivery !== 'object' || delivery === null || this.#settlement.has(delivery))
-      return
+    if (session.over || !ArrayBuffer.isView(delivery?.body) || this.#settlement.held.has(delivery)) return
     const { holdMs = Number.POSITIVE_INFINITY, requeue } = this.#options.driver.capabilities
     const held = new Held(
       delivery,
@@ -88,7 +87,7 @@ export class Dispatch {
   /** A session has ended by itself. What it delivered comes again. */
   lose(session: Session): void {
     session.over = true
-    for (const held of this.#settlement.held) {
+    for (const held of this.#settlement.held.values()) {
       if (held.session !== session) continue
       if (held.phase === 'settling') this.#wakeAt(held, this.#clock.now() + ANSWER_MS)
       else this.#end(held, 'lost')
@@ -111,7 +110,7 @@ export class Dispatch {
   handBack(): void {
     this.#handingBack = true
     this.#options.deadLetters?.halt()
-    for (const held of this.#settlement.held) {
+    for (const held of this.#settlement.held.values()) {
       if (held.phase !== 'waiting' && held.phase !== 'delayed') continue
       this.#withdraw(held)
       this.#settlement.giveBack(held)
@@ -132,13 +131,14 @@ export class Dispatch {
 
   /** Tells handlers that nobody waits for them any longer. */
   abort(reason: Failure): void {
-    for (const { invocation } of this.#running) invocation?.abort(new NotifyError(reason))
+    for (const { context } of this.#running)
+      if (context !== undefined) Context.abort(context, new NotifyError(reason))
   }
 
   /** All subscriptions are closed, and what was unsettled has gone back with them. */
   finish(reason: Failure): void {
     this.#options.deadLetters?.close(reason)
-    for (const held of this.#settlement.held) {
+    for (const held of this.#settlement.held.values()) {
       this.#end(held, held.phase === 'running' || held.phase === 'settling' ? 'lost' : 'requeued')
     }
     this.#alarm.clear()
@@ -179,80 +179,70 @@ export class Dispatch {
   }
 
   #start(held: Held): void {
-    const { deliveries } = held.delivery
+    const { deliveries = 1 } = held.delivery
     const { maxDeliveries } = this.#options
     held.phase = 'running'
     held.dueAt = Number.POSITIVE_INFINITY
     this.#running.add(held)
-    if (deliveries !== undefined && deliveries > maxDeliveries) {
-      const message = `A message of ${held.session.destination.name} came ${deliveries} times. It is not handled any more.`
-      this.#giveUp(held, failure('UNKNOWN', 'max-deliveries', message))
-      return
-    }
-    const corrupted = this.#runner.start(held)
-    if (corrupted !== undefined) this.#giveUp(held, corrupted)
+    let because: Failure | undefined
+    if (deliveries > maxDeliveries) {
+      because = failure(
+        'UNKNOWN',
+        'max-deliveries',
+        `A message of ${held.session.destination.name} came ${deliveries} times.`,
+      )
+      // Where even being decoded seems to kill the process, it goes without its id.
+      if (deliveries <= maxDeliveries + UNREAD_DELIVERIES) this.#runner.decode(held)
+    } else because = this.#runner.start(held)
+    if (because === undefined) return
+    const { code, reason } = because
+    this.#leaveSlot(held)
+    this.#lanes.free(held)
+    this.#settlement.bury(held, { code, reason, attempts: 0 }, because)
   }
 
   /** All that were due have run. What becomes of the message follows when each has ended. */
   #conclude(held: Held): void {
-    const runs = held.runs as readonly Run[]
-    const due = runs.filter(({ state }) => state === 'due')
+    let dueAt = Number.POSITIVE_INFINITY
+    for (const run of held.runs as Run[]) if (run.state === 'due') dueAt = Math.min(dueAt, run.dueAt)
+    const decided = dueAt === Number.POSITIVE_INFINITY
     this.#leaveSlot(held)
-    if (due.length === 0 || held.over || this.#handingBack) this.#lanes.free(held)
+    if (decided || held.over || this.#handingBack) this.#lanes.free(held)
     if (held.over) this.#checkIdle()
-    else if (due.length === 0) this.#decide(held, runs)
+    else if (decided) this.#decide(held)
     else if (this.#handingBack) this.#settlement.giveBack(held)
-    else this.#delay(held, Math.min(...due.map(({ dueAt }) => dueAt)))
+    else this.#delay(held, dueAt)
     this.#pump()
   }
 
-  #decide(held: Held, runs: readonly Run[]): void {
+  #decide(held: Held): void {
+    const { runs = [], session } = held
     const failed = runs.filter(({ state }) => state === 'failed')
-    const requeued = runs.filter(({ state }) => state === 'requeue')
     if (failed.length > 0) {
       const verdict = verdictOf(failed)
-      const message = `A message of ${held.session.destination.name} was given up after ${verdict.attempts} attempts of its handler.`
-      this.#bury(held, verdict, { ...(failed[0]?.failure as Failure), message })
-    } else if (requeued.length > 0) {
-      const delayMs = Math.max(...requeued.map((run) => run.delayMs))
-      this.#settlement.giveBackAfter(held, delayMs, () => this.#keep(held, requeued, delayMs))
+      const message = `A message of ${session.destination.name} was given up after ${verdict.attempts} attempts of its handler.`
+      this.#settlement.bury(held, verdict, { ...(failed[0]?.failure as Failure), message })
+    } else if (runs.some(({ state }) => state === 'requeue')) {
+      const delayMs = Math.max(...runs.map((run) => run.delayMs))
+      this.#settlement.giveBackAfter(held, delayMs, () => this.#keep(held, delayMs))
     } else this.#settlement.ack(held, runs.some(({ state }) => state === 'done') ? 'acked' : 'unmatched')
   }
 
   /** A `Requeue` that cannot be had waits here. Its key is free, so it comes behind those that came meanwhile. */
-  #keep(held: Held, requeued: readonly Run[], delayMs: number): void {
-    if (this.#handingBack) {
-      this.#settlement.giveBack(held)
-      return
-    }
-    if (++held.requeues > this.#options.maxDeliveries) {
+  #keep(held: Held, delayMs: number): void {
+    const requeued = (held.runs as Run[]).filter(({ state }) => state === 'requeue')
+    if (this.#handingBack) this.#settlement.giveBack(held)
+    else if (held.requeues++ >= this.#options.maxDeliveries) {
       for (const run of requeued) run.giveUp(failure('UNKNOWN', 'max-requeues'))
-      this.#decide(held, requeued)
-      return
+      this.#decide(held)
+    } else {
+      for (const run of requeued) run.again()
+      const { attempts } = (requeued[0] as Run).handler
+      this.#delay(
+        held,
+        this.#clock.now() + (delayMs > 0 ? delayMs : backoffMs(held.requeues, attempts, this.#clock)),
+      )
     }
-    for (const run of requeued) run.again()
-    const [{ handler }] = requeued as [Run]
-    const waitMs = delayMs > 0 ? delayMs : backoffMs(held.requeues, handler.attempts, this.#clock)
-    this.#delay(held, this.#clock.now() + waitMs)
-  }
-
-  /** Gives up on a message that has its slot and was not handled. */
-  #giveUp(held: Held, because: Failure): void {
-    this.#leaveSlot(held)
-    this.#lanes.free(held)
-    const { code, reason } = because
-    this.#bury(held, { code, ...(reason === undefined ? {} : { reason }), attempts: 0 }, because)
-  }
-
-  #bury(held: Held, verdict: Verdict, because: Failure): void {
-    const { deliveries = 0 } = held.delivery
-    // Where even the guard's own decoding seems to kill the process, the message goes under a fresh id.
-    if (held.messageId === undefined && deliveries <= this.#options.maxDeliveries + 3) {
-      const decoded = this.#runner.decode(held)
-      if ('envelope' in decoded) held.messageId = decoded.envelope.message_id
-    }
-    if (checkMessageId(held.messageId) !== undefined) held.messageId = globalThis.crypto.randomUUID()
-    this.#settlement.bury(held, held.messageId as string, verdict, because)
   }
 
   #leaveSlot(held: Held): void {
@@ -283,10 +273,10 @@ export class Dispatch {
   #ring(): void {
     const now = this.#clock.now()
     for (const held of this.#running) if (held.dueAt <= now) this.#runner.timeOut(held)
-    for (const held of this.#settlement.held)
+    for (const held of this.#settlement.held.values())
       if (held.dueAt <= now && held.phase !== 'running') this.#due(held, now)
     for (const held of this.#running) this.#alarm.by(held.dueAt)
-    for (const held of this.#settlement.held) this.#alarm.by(held.dueAt)
+    for (const held of this.#settlement.held.values()) this.#alarm.by(held.dueAt)
     this.#pump()
   }
 
@@ -303,7 +293,9 @@ export class Dispatch {
   }
 
   #checkIdle(): void {
-    if (this.#idle === undefined || this.#running.size > 0 || this.#settlement.busy) return
+    if (this.#idle === undefined || this.#running.size > 0) return
+    for (const { phase } of this.#settlement.held.values())
+      if (phase === 'settling' || phase === 'dead') return
     const idle = this.#idle
     this.#idle = undefined
     idle()

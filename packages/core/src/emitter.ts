@@ -4,7 +4,8 @@ import { byteLength, type Codec, notAnObject } from './codec.ts'
 import type { Destination, Driver, Health } from './driver.ts'
 import { Emit, type Emission, Filtered, Outcome } from './emission.ts'
 import { checkHeaders, checkKey, checkMessageId, checkName, checkTopic, PRIORITIES, type Priority } from './envelope.ts'
-import { type Failure, failure, invalid, toFailure } from './errors.ts'
+import { type Failure, failure, invalid } from './errors.ts'
+import { askHealth } from './health.ts'
 import { countAtExit, release } from './holders.ts'
 import type { EmitStats, Ledger } from './ledger.ts'
 import { nearest, unknownKey } from './options.ts'
@@ -101,7 +102,7 @@ export class Emitter {
   }
 
   async health(timeoutMs: number): Promise<NotifierHealth> {
-    const answers = await Promise.all(this.#drivers.map((driver) => this.#ask(driver, timeoutMs)))
+    const answers = await Promise.all(this.#drivers.map((driver) => askHealth(driver, this.#clock, timeoutMs)))
     const drivers = answers.map((answer, index) => {
       const { name } = this.#drivers[index] as Driver
       const route = this.#routes.find(({ entry }) => entry === index)
@@ -197,13 +198,6 @@ export class Emitter {
     const wall = this.#clock.wall()
     if (wall !== this.#timestamp.wall) this.#timestamp = { wall, text: new Date(wall).toISOString() }
     return this.#timestamp.text
-  }
-
-  async #ask(driver: Driver, timeoutMs: number): Promise<Health> {
-    const late: Health = { ok: false, warnings: [], failure: failure('DEADLINE', 'health', `No answer came within ${timeoutMs} ms.`) }
-    return within(this.#clock, timeoutMs, (signal) => driver.health({ timeoutMs, signal }), late).catch(
-      (error: unknown): Health => ({ ok: false, warnings: [], failure: toFailure(error) }),
-    )
   }
 
   async #close(timeoutMs: number): Promise<NotifierStats> {

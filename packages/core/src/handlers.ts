@@ -3,16 +3,13 @@ import { type Envelope, PRIORITIES, type Priority } from './envelope.ts'
 import { compileGlobs, type Glob, type GlobMatch } from './glob.ts'
 import type { AnyEvents } from './notifier.ts'
 import { checkCount, checkKeys, checkMs, refuse } from './options.ts'
+import type { Backoff } from './retry.ts'
 import { checkPriorities } from './route.ts'
 
 /** How often a handler is run on one message, and how it waits in between. */
-export interface Attempts {
+export interface Attempts extends Backoff {
   /** Runs in all, the first one included. Default: 5. `Infinity` never gives up. */
   readonly max: number
-  /** The upper bound of the first wait, in milliseconds. It doubles from there. Default: 200. */
-  readonly minMs: number
-  /** The upper bound of every wait. Default: 10,000 ms. */
-  readonly maxMs: number
   /**
    * For how long a message waits by backoff, over all its attempts. The handler's own time, waiting for a slot
    * and what `Retry` asks for do not count. Default: 30,000 ms.
@@ -37,9 +34,15 @@ export interface HandlerContext {
   readonly key?: string
 }
 
+/** One notification of a map of events. */
+type EnvelopeOf<Events, T extends keyof Events & string> = Envelope<
+  Events[T] extends object ? Events[T] : never,
+  T
+>
+
 /** The notifications of a map of events, told apart by `event_type`. */
 export type NotificationOf<Events extends object = AnyEvents> = {
-  [T in keyof Events & string]: Envelope<Events[T] & object, T>
+  [T in keyof Events & string]: EnvelopeOf<Events, T>
 }[keyof Events & string]
 
 /** What every entry may say. */
@@ -70,7 +73,7 @@ type Pattern = `${string}*${string}` | `${string}?${string}` | `${string}[${stri
  */
 export type HandlerEntry<Events extends object = AnyEvents> =
   | {
-      [T in keyof Events & string]: Handling<Envelope<Events[T] & object, T>> & { readonly event_type: T }
+      [T in keyof Events & string]: Handling<EnvelopeOf<Events, T>> & { readonly event_type: T }
     }[keyof Events & string]
   | (Handling<NotificationOf<Events>> & { readonly event_type: Pattern })
   | (Handling<NotificationOf<Events>> & { readonly event_type?: undefined })
@@ -130,14 +133,18 @@ function globOf(what: string, glob: unknown): GlobMatch {
 }
 
 function attemptsOf(what: string, given: Partial<Attempts>, defaults: Attempts): Attempts {
-  checkKeys(what, given, Object.keys(DEFAULTS))
   const { max = defaults.max, withinMs = defaults.withinMs } = given
-  // One bound alone takes the other along.
-  const minMs = given.minMs ?? Math.min(defaults.minMs, given.maxMs ?? defaults.minMs)
-  const maxMs = given.maxMs ?? Math.max(defaults.maxMs, minMs)
   checkCount(`${what}.max`, max, 1)
+  checkMs(`${what}.withinMs`, withinMs)
+  return { max, withinMs, ...backoffOf(what, given, defaults) }
+}
+
+/** What is given, over the defaults, of which one bound takes the other along. Throws `INVALID`. */
+export function backoffOf<T extends Backoff>(what: string, given: Partial<T>, defaults: T): Backoff {
+  checkKeys(what, given, Object.keys(defaults))
+  const { minMs = Math.min(defaults.minMs, given.maxMs ?? defaults.minMs) } = given
+  const { maxMs = Math.max(defaults.maxMs, minMs) } = given
   checkMs(`${what}.minMs`, minMs)
   checkMs(`${what}.maxMs`, maxMs, minMs)
-  checkMs(`${what}.withinMs`, withinMs)
-  return { max, minMs, maxMs, withinMs }
+  return { minMs, maxMs }
 }

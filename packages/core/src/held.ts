@@ -3,7 +3,7 @@ import type { Delivery, Destination } from './driver.ts'
 import type { Envelope } from './envelope.ts'
 import type { Failure } from './errors.ts'
 import type { Item, Queue } from './lanes.ts'
-import type { Invocation, Run } from './run.ts'
+import type { Context, Run } from './run.ts'
 
 /** A delivery that came this often may be what killed the process: it runs alone. */
 const SUSPECT_DELIVERIES = 4
@@ -60,7 +60,8 @@ export class Held implements Item<Held> {
   /** The run that is next in this turn. */
   turn = 0
   run: Run | undefined
-  invocation: Invocation | undefined
+  /** Of the run that goes on by itself. */
+  context: Context | undefined
   /** Decoded, and not yet in anybody's hands. */
   fresh: Decoded | undefined
   messageId: string | undefined

@@ -73,7 +73,7 @@ export class Lane {
   }
 
   get idle(): boolean {
-    return this.pending === 0 && this.window.calls === 0 && !this.gate.shut && this.#keys.size === 0
+    return this.pending === 0 && this.window.calls === 0 && this.#keys.size === 0
   }
 
   /** A new item, at the end. */
@@ -131,14 +131,15 @@ export class Lane {
 
   /**
    * The next ones that may go in one call: at most `most`, and `bytes` together unless the first alone is
-   * larger. What stands behind an earlier message of its key steps aside.
+   * larger. What stands behind an earlier message of its key steps aside. What is past its deadline is left
+   * where it is: a thread that was blocked may get here before the timer that ends it.
    */
-  batch(most: number, bytes: number): Item[] {
+  batch(most: number, bytes: number, now: number): Item[] {
     const batch: Item[] = []
     for (let item = this.waiting.head; item !== undefined && batch.length < most; ) {
       const { next } = item
       if (!this.#mayGo(item, batch)) move(item, this.parked)
-      else {
+      else if (item.owner.deadline === undefined || item.owner.deadline > now) {
         if (batch.length > 0 && (item.alone || item.message.size > bytes)) break
         bytes -= item.message.size
         item.batch = batch
@@ -215,10 +216,12 @@ export class Lane {
   }
 }
 
+const MOST_LANES = 500
+
 /** The lanes of one driver, made as destinations are first used. */
 export class Lanes {
-  /** The most important first. */
-  readonly all: Lane[] = []
+  /** The most important first. Replaced, never changed: who goes through it may call what emits. */
+  all: readonly Lane[] = []
   readonly #named = new Map<string, Lane>()
   readonly #together: number
 
@@ -229,20 +232,21 @@ export class Lanes {
   get(destination: Destination): Lane {
     const known = this.#named.get(destination.name)
     if (known !== undefined) return known
-    // A program may make topics up as it goes.
-    if (this.all.length > 500) this.#prune()
+    // A program may make topics up as it goes. The trouble of one that nobody waits for is forgotten last.
+    for (const shut of [false, true]) if (this.all.length > MOST_LANES) this.#prune(shut)
     const level = PRIORITIES.indexOf(destination.priority)
     const lane = new Lane(destination, level, this.#together)
     const place = this.all.findIndex((other) => other.level < level)
-    this.all.splice(place < 0 ? this.all.length : place, 0, lane)
+    this.all = this.all.toSpliced(place < 0 ? this.all.length : place, 0, lane)
     this.#named.set(destination.name, lane)
     return lane
   }
 
-  #prune(): void {
-    for (const lane of this.all.filter(({ idle }) => idle)) {
-      this.all.splice(this.all.indexOf(lane), 1)
+  #prune(shut: boolean): void {
+    this.all = this.all.filter((lane) => {
+      if (!lane.idle || lane.gate.shut !== shut) return true
       this.#named.delete(lane.destination.name)
-    }
+      return false
+    })
   }
 }

@@ -7,11 +7,11 @@ import type { ErrorCode } from './errors.ts'
 /** What the header `notify-dead` of a dead letter holds, as JSON in ASCII. */
 export interface DeadLetterNote {
   readonly code: ErrorCode
-  readonly reason?: string
+  readonly reason?: string | undefined
   /** Runs of the handler that failed, the largest number where several did. 0: none was run. */
   readonly attempts: number
   /** Absent: the default group. */
-  readonly group?: string
+  readonly group?: string | undefined
   /** The destination that it was received from, such as `notifications.info`. */
   readonly from: string
   /** When it was given up: UTC, ISO 8601. */
@@ -19,13 +19,13 @@ export interface DeadLetterNote {
   /** The handlers that failed for good, by their place among the listener's entries. */
   readonly handlers?: readonly {
     readonly index: number
-    readonly event_type?: string
+    readonly event_type?: string | undefined
     readonly code: ErrorCode
-    readonly reason?: string
+    readonly reason?: string | undefined
     readonly attempts: number
   }[]
   /** Headers of the original that could not be sent on, at most 20 of them. */
-  readonly omitted_headers?: readonly string[]
+  readonly omitted_headers?: readonly string[] | undefined
 }
 
 /** Why a message is given up. */
@@ -44,17 +44,19 @@ export function deadLetter(delivery: Delivery, verdict: Verdict, { source, group
   const { headers, omitted } = legalHeaders(delivery.headers)
   const note: DeadLetterNote = {
     ...verdict,
-    ...(group === undefined ? {} : { group }),
+    group,
     from: source.name,
     at,
-    ...(omitted.length === 0 ? {} : { omitted_headers: omitted.slice(0, 20) }),
+    omitted_headers: omitted.length > 0 ? omitted.slice(0, 20) : undefined,
   }
   headers['notify-dead'] = ascii(note)
   const { body, contentType } = delivery
   const key = checkKey(delivery.key) ? undefined : delivery.key
   return {
     body,
-    contentType: checkHeader('content-type', contentType) ? 'application/octet-stream' : (contentType as string),
+    contentType: checkHeader('content-type', contentType)
+      ? 'application/octet-stream'
+      : (contentType as string),
     headers,
     key,
     size: sizeOf(body, headers, key),

@@ -4,12 +4,18 @@ import { Consumer, type Settings } from './consumer.ts'
 import type { Driver, Health } from './driver.ts'
 import { checkTopic } from './envelope.ts'
 import { type Failure, failure, NotifyError } from './errors.ts'
-import { type Attempts, compileHandlers, type HandlerEntry, handledPriorities } from './handlers.ts'
+import {
+  type Attempts,
+  backoffOf,
+  compileHandlers,
+  type HandlerEntry,
+  handledPriorities,
+} from './handlers.ts'
 import type { Outcomes } from './held.ts'
 import { hold } from './holders.ts'
 import type { AnyEvents } from './notifier.ts'
 import type { Hooks } from './observe.ts'
-import { checkCount, checkDriver, checkKeys, checkMs, refuse } from './options.ts'
+import { checkCount, checkDriver, checkFunction, checkKeys, checkMs, refuse } from './options.ts'
 import type { Backoff } from './retry.ts'
 import { destinationsOf } from './route.ts'
 
@@ -84,24 +90,25 @@ export interface Listener extends AsyncDisposable {
   stats(): ListenerStats
 }
 
-const KEYS = [
-  'driver',
-  'topics',
-  'group',
-  'handlers',
-  'codecs',
-  'concurrency',
-  'prefetch',
-  'maxDeliveries',
-  'handlerTimeoutMs',
-  'deadLetters',
-  'from',
-  'attempts',
-  'backoff',
-  'onStatus',
-  'onFailure',
-  'clock',
-]
+/** Of every option, so that no other is one. */
+const DEFAULTS = {
+  driver: undefined,
+  topics: ['notifications'],
+  group: undefined,
+  handlers: undefined,
+  codecs: undefined,
+  concurrency: 16,
+  prefetch: undefined,
+  maxDeliveries: 20,
+  handlerTimeoutMs: Number.POSITIVE_INFINITY,
+  deadLetters: true,
+  from: undefined,
+  attempts: {},
+  backoff: { minMs: 100, maxMs: 10_000 },
+  onStatus: undefined,
+  onFailure: undefined,
+  clock: systemClock,
+}
 
 /**
  * Makes what a program consumes with. Connects to nothing yet.
@@ -124,30 +131,28 @@ export function createListener<Events extends object = AnyEvents>(
 }
 
 function settingsOf<Events extends object>(options: ListenerOptions<Events>): Settings {
-  checkKeys('createListener', options, KEYS)
-  const { driver, topics = ['notifications'], group, concurrency = 16, from, deadLetters = true } = options
-  const {
-    maxDeliveries = 20,
-    handlerTimeoutMs = Number.POSITIVE_INFINITY,
-    backoff = {},
-    codecs = [jsonCodec()],
-  } = options
+  const given = Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined))
+  const all = { ...DEFAULTS, ...given } as unknown as Required<ListenerOptions>
+  const { driver, topics, group, handlers: entries, codecs = [jsonCodec()], concurrency, from, deadLetters, clock } = all
+  checkKeys('createListener', options, Object.keys(DEFAULTS))
   checkDriver(driver)
   if (!Array.isArray(topics) || topics.length === 0) refuse('topics must be an array of at least one topic.')
   for (const topic of topics) check(checkTopic(topic))
   if (group !== undefined) check(checkTopic(group, 'group'))
-  const entries = options.handlers as readonly HandlerEntry[]
-  const handlers = compileHandlers(entries, options.attempts)
+  const handlers = compileHandlers(entries, all.attempts)
   if (!Array.isArray(codecs) || codecs.length === 0) refuse('codecs must be an array of at least one codec.')
-  if (codecs.some((codec) => typeof codec?.decode !== 'function'))
-    refuse('codecs must be codecs, such as jsonCodec().')
-  const least = Math.max(50, 2 * concurrency)
-  const { prefetch = least } = options
+  for (const [index, codec] of codecs.entries())
+    checkFunction(`codecs[${index}].decode`, codec?.decode ?? null)
+  const least = Math.max(50, 2 * (concurrency as number))
+  const { prefetch = least } = all
   checkCount('concurrency', concurrency, 1)
   checkCount('prefetch', prefetch, least)
-  if (!Number.isFinite(concurrency + prefetch)) refuse('concurrency and prefetch must be finite.')
-  checkCount('maxDeliveries', maxDeliveries, 1)
-  checkMs('handlerTimeoutMs', handlerTimeoutMs)
+  if (!Number.isFinite(prefetch)) refuse('concurrency and prefetch must be finite.')
+  checkCount('maxDeliveries', all.maxDeliveries, 1)
+  checkMs('handlerTimeoutMs', all.handlerTimeoutMs)
+  checkFunction('onStatus', all.onStatus)
+  checkFunction('onFailure', all.onFailure)
+  checkFunction('clock.now', clock?.now ?? null)
   if (typeof deadLetters !== 'boolean') refuse('deadLetters must be true or false.')
   if (from !== undefined && from !== 'new' && from !== 'earliest') refuse('from must be "new" or "earliest".')
   if (from === 'earliest' && group === undefined) refuse('from: "earliest" needs a group.')
@@ -156,24 +161,8 @@ function settingsOf<Events extends object>(options: ListenerOptions<Events>): Se
   const destinations = [...new Set(topics)].flatMap((topic) =>
     destinationsOf(topic).filter(({ priority }) => priorities.includes(priority)),
   )
-  const { onStatus, onFailure, clock = systemClock } = options
-  return {
-    driver,
-    destinations,
-    group,
-    handlers,
-    codecs,
-    concurrency,
-    prefetch,
-    maxDeliveries,
-    handlerTimeoutMs,
-    deadLetters,
-    from,
-    backoff: backoffOf(backoff),
-    onStatus,
-    onFailure,
-    clock,
-  }
+  const backoff = backoffOf('backoff', all.backoff as Partial<Backoff>, DEFAULTS.backoff)
+  return { ...all, handlers, codecs, prefetch, backoff, destinations } as Settings
 }
 
 function checkCapabilities(driver: Driver, group: string | undefined, from: string | undefined): void {
@@ -188,13 +177,4 @@ function checkCapabilities(driver: Driver, group: string | undefined, from: stri
 
 function check(failed: Failure | undefined): void {
   if (failed !== undefined) throw new NotifyError(failed)
-}
-
-function backoffOf(backoff: Partial<Backoff>): Backoff {
-  checkKeys('backoff', backoff, ['minMs', 'maxMs'])
-  const { minMs = Math.min(100, backoff.maxMs ?? 100) } = backoff
-  const { maxMs = Math.max(10_000, minMs) } = backoff
-  checkMs('backoff.minMs', minMs)
-  checkMs('backoff.maxMs', maxMs, minMs)
-  return { minMs, maxMs }
 }

@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts'
 import type { Destination, Driver, Status } from './driver.ts'
-import type { NotifyError } from './errors.ts'
+import { type NotifyError, toFailure } from './errors.ts'
 
 /** A change in how a driver fares: what `onStatus` hears. */
 export interface StatusEvent extends Status {
@@ -71,6 +71,39 @@ export class Digest {
   }
 }
 
+/**
+ * Listens to a driver that tells of itself. What cannot be understood is not heard, and neither this nor what it
+ * returns, which stops the listening, throws.
+ */
+export function watch(driver: Driver, hear: (status: Status) => void): () => void {
+  let stop: unknown
+  try {
+    stop = driver.observe?.((given) => {
+      const status = toStatus(given)
+      if (status !== undefined) hear(status)
+    })
+  } catch {
+    // One that cannot be listened to may still send.
+  }
+  return () => {
+    try {
+      if (typeof stop === 'function') stop()
+    } catch {
+      // This side is done with it either way.
+    }
+  }
+}
+
+function toStatus(given: Status): Status | undefined {
+  try {
+    const { state, failure } = given
+    if (state !== 'up' && state !== 'down' && state !== 'blocked') return undefined
+    return failure === undefined ? { state } : { state, failure: toFailure(failure) }
+  } catch {
+    return undefined
+  }
+}
+
 /** Tells of a driver's status when it changes, and not when it is said again. */
 export class StatusTeller {
   readonly #driver: Driver
@@ -87,6 +120,8 @@ export class StatusTeller {
     const said = `${state} ${state === 'up' ? '' : `${failure?.code} ${failure?.reason}`}`
     const last = this.#last.get(subject)
     if (last === said) return
+    // Bounded, since a program may make topics up.
+    if (this.#last.size > 1_000) this.#last.clear()
     this.#last.set(subject, said)
     const driver = this.#driver.name
     if (this.#hook !== undefined) {

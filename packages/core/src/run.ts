@@ -1,7 +1,8 @@
 import type { Clock } from './clock.ts'
 import { controlOf } from './control.ts'
-import { type Failure, failure, isNotifyError } from './errors.ts'
-import type { Handler } from './handlers.ts'
+import type { Delivery, Destination } from './driver.ts'
+import { type Failure, failure, isNotifyError, type NotifyError } from './errors.ts'
+import type { Handler, HandlerContext } from './handlers.ts'
 import type { Verdict } from './letter.ts'
 import { backoffMs } from './retry.ts'
 
@@ -30,29 +31,27 @@ export class Run {
       this.attempts--
       this.state = 'requeue'
       this.delayMs = control.delayMs ?? 0
-      return
-    }
-    if (control?.kind === 'reject') {
+    } else if (control?.kind === 'reject') {
       this.giveUp({ ...failure('INVALID', control.reason?.slice(0, 200)), cause: thrown })
-      return
+    } else {
+      const because = isNotifyError(thrown)
+        ? failure(thrown.code, thrown.reason)
+        : failure('UNKNOWN', 'handler')
+      this.failed({ ...because, cause: thrown }, clock, control?.delayMs)
     }
-    const because = isNotifyError(thrown)
-      ? failure(thrown.code, thrown.reason)
-      : failure('UNKNOWN', 'handler')
-    this.failed({ ...because, cause: thrown }, clock, control?.delayMs)
   }
 
   /** An attempt has failed: another one after a wait, or none. */
   failed(because: Failure, clock: Clock, delayMs?: number): void {
     const { max, withinMs, ...backoff } = this.handler.attempts
-    if (this.attempts >= max) this.giveUp(because)
-    else if (delayMs !== undefined) this.dueAt = clock.now() + delayMs
-    else if (this.#waitedMs >= withinMs) this.giveUp(because)
-    else {
-      const wait = Math.min(backoffMs(this.attempts, backoff, clock), withinMs - this.#waitedMs)
-      this.#waitedMs += wait
-      this.dueAt = clock.now() + wait
+    const leftMs = withinMs - this.#waitedMs
+    if (this.attempts >= max || (delayMs === undefined && leftMs <= 0)) {
+      this.giveUp(because)
+      return
     }
+    const waitMs = delayMs ?? Math.min(backoffMs(this.attempts, backoff, clock), leftMs)
+    if (delayMs === undefined) this.#waitedMs += waitMs
+    this.dueAt = clock.now() + waitMs
   }
 
   giveUp(because: Failure): void {
@@ -67,10 +66,36 @@ export class Run {
   }
 }
 
-/** One call of a handler. Its signal is made only if somebody asks for it, since it costs more than the rest. */
-export class Invocation {
+/** One run's context. Its signal is made only if somebody asks for it, since it costs more than the rest. */
+export class Context implements HandlerContext {
+  readonly attempt: number
+  readonly destination: Destination
+  readonly headers: Readonly<Record<string, string>>
+  declare readonly deliveries?: number
+  declare readonly group?: string
+  declare readonly key?: string
   #abort: AbortController | undefined
-  #reason: unknown
+  #reason: NotifyError | undefined
+
+  constructor(
+    attempt: number,
+    destination: Destination,
+    delivery: Delivery,
+    group: string | undefined,
+    extra: object = {},
+  ) {
+    const { deliveries, headers, key } = delivery
+    this.attempt = attempt
+    this.destination = destination
+    // A copy: the dead letter has to have what came.
+    this.headers = { ...headers }
+    if (deliveries !== undefined) this.deliveries = deliveries
+    if (group !== undefined) this.group = group
+    if (key !== undefined) this.key = key
+    for (const [name, value] of Object.entries(extra)) {
+      if (!(name in this)) Object.defineProperty(this, name, { value, enumerable: true })
+    }
+  }
 
   get signal(): AbortSignal {
     this.#abort ??= new AbortController()
@@ -78,26 +103,19 @@ export class Invocation {
     return this.#abort.signal
   }
 
-  abort(reason: unknown): void {
-    this.#reason = reason
-    this.#abort?.abort(reason)
+  /** Not a method: it is not for handlers. */
+  static abort(context: Context, reason: NotifyError): void {
+    context.#reason = reason
+    context.#abort?.abort(reason)
   }
 }
 
 /** What a dead letter says of the handlers that have failed for good. */
 export function verdictOf(failed: readonly Run[]): Verdict {
-  const handlers = failed.map(({ handler, failure: because, attempts }) => ({
-    index: handler.index,
-    ...(handler.event_type === undefined ? {} : { event_type: handler.event_type }),
-    code: because?.code ?? 'UNKNOWN',
-    ...(because?.reason === undefined ? {} : { reason: because.reason }),
-    attempts,
-  }))
-  const first = failed[0]?.failure
-  return {
-    code: first?.code ?? 'UNKNOWN',
-    ...(first?.reason === undefined ? {} : { reason: first.reason }),
-    attempts: Math.max(...failed.map(({ attempts }) => attempts)),
-    handlers,
-  }
+  const handlers = failed.map(({ handler: { index, event_type }, failure: because, attempts }) => {
+    const { code, reason } = because as Failure
+    return { index, event_type, code, reason, attempts }
+  })
+  const [{ code, reason }] = handlers as [(typeof handlers)[0]]
+  return { code, reason, attempts: Math.max(...handlers.map(({ attempts }) => attempts)), handlers }
 }

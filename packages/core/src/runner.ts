@@ -2,9 +2,9 @@ import type { Alarm, Clock } from './clock.ts'
 import type { Codec } from './codec.ts'
 import { corrupt } from './envelope.ts'
 import { type Failure, failure, NotifyError, toFailure } from './errors.ts'
-import type { Handler, HandlerContext } from './handlers.ts'
+import type { Handler } from './handlers.ts'
 import type { Decoded, Held } from './held.ts'
-import { Invocation, Run } from './run.ts'
+import { Context, Run } from './run.ts'
 
 /** What a listener settles about its handlers when it is made. */
 export interface RunnerOptions {
@@ -13,8 +13,6 @@ export interface RunnerOptions {
   readonly codecs: readonly Codec[]
   readonly handlerTimeoutMs: number
   readonly group: string | undefined
-  /** Hears when nothing of a delivery is due any more. */
-  readonly ended: (held: Held) => void
 }
 
 /** Runs the handlers of one delivery after the other, each as often as its attempts allow. */
@@ -22,17 +20,16 @@ export class Runner {
   readonly #options: RunnerOptions
   readonly #clock: Clock
   readonly #alarm: Alarm
-  #failedInARow = 0
+  readonly #turnEnded: (held: Held) => void
+  /** How many runs of handlers have failed since one succeeded. */
+  failedInARow = 0
 
-  constructor(options: RunnerOptions, alarm: Alarm) {
+  /** @param turnEnded hears when nothing of a delivery is due any more. */
+  constructor(options: RunnerOptions, alarm: Alarm, turnEnded: (held: Held) => void) {
     this.#options = options
+    this.#turnEnded = turnEnded
     this.#clock = options.clock
     this.#alarm = alarm
-  }
-
-  /** How many runs of handlers have failed since one succeeded. */
-  get failedInARow(): number {
-    return this.#failedInARow
   }
 
   /** Runs what is due, in order. The first time it decodes and matches; what cannot be decoded is returned. */
@@ -42,7 +39,6 @@ export class Runner {
       if ('code' in decoded) return decoded
       const { envelope } = decoded
       held.fresh = decoded
-      held.messageId = envelope.message_id
       held.runs = this.#options.handlers
         .filter(({ matches }) => matches(envelope))
         .map((handler) => new Run(handler))
@@ -53,12 +49,13 @@ export class Runner {
   }
 
   /** Each codec is asked; the first failure is what is told, since the first codec is the one expected. */
-  decode({ delivery, session }: Held): Decoded | Failure {
+  decode(held: Held): Decoded | Failure {
     let first: Failure | undefined
     for (const codec of this.#options.codecs) {
       try {
-        const decoded = codec.decode(delivery, session.destination)
-        if (typeof decoded.envelope.event_type === 'string') return decoded
+        const decoded = codec.decode(held.delivery, held.session.destination)
+        held.messageId = decoded.envelope.message_id
+        return decoded
       } catch (thrown) {
         const because = toFailure(thrown)
         first ??= because.code === 'CORRUPT' ? because : corrupt('codec', 'The codec failed.', thrown)
@@ -75,9 +72,9 @@ export class Runner {
       'handler-timeout',
       `The handler did not end within ${handlerTimeoutMs} ms.`,
     )
-    held.invocation?.abort(new NotifyError(because))
+    if (held.context !== undefined) Context.abort(held.context, new NotifyError(because))
     held.run?.failed(because, this.#clock)
-    this.#failedInARow++
+    this.failedInARow++
     this.#goOn(held)
   }
 
@@ -89,19 +86,19 @@ export class Runner {
       const run = runs[held.turn++] as Run
       if (run.state === 'due' && run.dueAt <= now && this.#invoke(held, run)) return
     }
-    this.#options.ended(held)
+    this.#turnEnded(held)
   }
 
   /** Whether the handler goes on by itself. */
   #invoke(held: Held, run: Run): boolean {
     const { entry } = run.handler
-    const invocation = new Invocation()
     let result: unknown
     run.attempts++
     try {
       const decoded = held.fresh ?? this.decode(held)
       if ('code' in decoded) throw new NotifyError(decoded)
-      if (!run.matched && entry.where !== undefined && !entry.where(decoded.envelope)) {
+      const { envelope, extra } = decoded
+      if (!run.matched && entry.where !== undefined && !entry.where(envelope)) {
         // What nobody but a predicate has seen is as good as new.
         held.fresh = decoded
         run.state = 'unmatched'
@@ -109,71 +106,58 @@ export class Runner {
       }
       run.matched = true
       held.fresh = undefined
-      result = entry.handle(decoded.envelope, this.#context(held, run, invocation, decoded.extra))
+      const context = new Context(
+        run.attempts,
+        held.session.destination,
+        held.delivery,
+        this.#options.group,
+        extra,
+      )
+      result = entry.handle(envelope, context)
       if ((typeof result === 'object' && result !== null) || typeof result === 'function') {
-        this.#await(held, run, invocation, Promise.resolve(result))
+        void this.#await(held, run, context, result)
         return true
       }
     } catch (thrown) {
       held.fresh = undefined
-      this.#threw(run, thrown)
+      this.#ended(run, true, thrown)
       return false
     }
-    this.#succeeded(run)
+    this.#ended(run, false)
     return false
   }
 
-  #await(held: Held, run: Run, invocation: Invocation, result: Promise<unknown>): void {
+  async #await(held: Held, run: Run, context: Context, result: unknown): Promise<void> {
     held.run = run
-    held.invocation = invocation
+    held.context = context
     held.dueAt = this.#clock.now() + this.#options.handlerTimeoutMs
     this.#alarm.by(held.dueAt)
-    result.then(
-      () => {
-        if (held.invocation !== invocation) return
-        this.#succeeded(run)
-        this.#goOn(held)
-      },
-      (thrown: unknown) => {
-        if (held.invocation !== invocation) return
-        this.#threw(run, thrown)
-        this.#goOn(held)
-      },
-    )
+    let thrown: unknown
+    let failed = false
+    try {
+      await result
+    } catch (error) {
+      thrown = error
+      failed = true
+    }
+    if (held.context !== context) return
+    this.#ended(run, failed, thrown)
+    this.#goOn(held)
   }
 
   #goOn(held: Held): void {
-    held.run = undefined
-    held.invocation = undefined
+    held.context = undefined
     held.dueAt = Number.POSITIVE_INFINITY
     this.#advance(held)
   }
 
-  #context({ delivery, session }: Held, run: Run, invocation: Invocation, extra?: object): HandlerContext {
-    const { deliveries, key } = delivery
-    const { group } = this.#options
-    return {
-      ...extra,
-      get signal() {
-        return invocation.signal
-      },
-      attempt: run.attempts,
-      destination: session.destination,
-      // A copy: the dead letter has to have what came.
-      headers: { ...delivery.headers },
-      ...(deliveries === undefined ? {} : { deliveries }),
-      ...(group === undefined ? {} : { group }),
-      ...(key === undefined ? {} : { key }),
+  #ended(run: Run, failed: boolean, thrown?: unknown): void {
+    if (failed) {
+      run.threw(thrown, this.#clock)
+      if (run.state !== 'requeue') this.failedInARow++
+    } else {
+      run.state = 'done'
+      this.failedInARow = 0
     }
-  }
-
-  #succeeded(run: Run): void {
-    run.state = 'done'
-    this.#failedInARow = 0
-  }
-
-  #threw(run: Run, thrown: unknown): void {
-    run.threw(thrown, this.#clock)
-    if (run.state !== 'requeue') this.#failedInARow++
   }
 }

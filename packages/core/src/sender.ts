@@ -5,7 +5,7 @@ import type { CallOptions, Capabilities, Destination, Driver, OutboundMessage, S
 import { type Failure, failure, toFailure } from './errors.ts'
 import { type Gate, Gates } from './gate.ts'
 import { type Lane, Lanes, move } from './lane.ts'
-import type { StatusTeller } from './observe.ts'
+import { type StatusTeller, watch } from './observe.ts'
 import { type Backoff, backoffMs } from './retry.ts'
 import { Window } from './window.ts'
 
@@ -49,7 +49,7 @@ export class Sender {
   readonly #alarm: Alarm
   readonly #abort = new AbortController()
   readonly #callOptions: CallOptions
-  readonly #unobserve: (() => void) | undefined
+  readonly #unobserve: () => void
   #sequence = 0
   #turn = 0
   #pumping = false
@@ -70,7 +70,7 @@ export class Sender {
     this.#gates = new Gates(options.backoff, clock, teller)
     this.#alarm = new Alarm(clock, () => this.#wake())
     this.#callOptions = { timeoutMs: options.attemptTimeoutMs, signal: this.#abort.signal }
-    this.#unobserve = driver.observe?.((status) => this.#observed(status))
+    this.#unobserve = watch(driver, (status) => this.#observed(status))
   }
 
   /** What can be said against an emit before it is encoded. */
@@ -104,6 +104,8 @@ export class Sender {
     const trouble = last === undefined ? '' : ` The latest trouble was ${last.code}: ${last.message ?? last.reason ?? 'unexplained'}`
     this.#end(item, 'failed', { ...because, message: `${because.message}${trouble}` })
     this.#rest()
+    // It may have stood in the way of the next one of its key.
+    this.#schedule()
   }
 
   stats(): DriverStats {
@@ -140,11 +142,7 @@ export class Sender {
     for (const { flying } of this.#lanes.all) {
       while (flying.head !== undefined) this.#end(flying.head, 'failed', because)
     }
-    try {
-      this.#unobserve?.()
-    } catch {
-      // This side is done with it either way.
-    }
+    this.#unobserve()
   }
 
   #verdict(lane: Lane, size: number): Failure | readonly Item[] {
@@ -198,8 +196,8 @@ export class Sender {
     if (lane.waiting.size === 0) return false
     const { messages, bytes } = this.#window.room(lane, this.#lanes.all)
     if (messages <= 0) return false
-    if (lane.gate.shut) return lane.gate.ready(now) && this.#call(lane, lane.batch(1, 0), [lane.gate])
-    return this.#call(lane, lane.batch(messages, bytes), [])
+    if (lane.gate.shut) return lane.gate.ready(now) && this.#call(lane, lane.batch(1, 0, now), [lane.gate])
+    return this.#call(lane, lane.batch(messages, bytes, now), [])
   }
 
   #probeTransport(now: number): void {
@@ -210,7 +208,7 @@ export class Sender {
       for (const lane of this.#lanes.all) {
         const { gate } = lane
         if (gate.shut !== troubled || gate.probe !== undefined || this.#window.room(lane, this.#lanes.all).messages <= 0) continue
-        if (this.#call(lane, lane.batch(1, 0), troubled ? [transport, gate] : [transport])) return
+        if (this.#call(lane, lane.batch(1, 0, now), troubled ? [transport, gate] : [transport])) return
       }
     }
   }

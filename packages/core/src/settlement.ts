@@ -1,6 +1,7 @@
 import type { Alarm } from './clock.ts'
 import type { DeadLetters } from './deadletter.ts'
-import type { Capabilities, Delivery, Driver } from './driver.ts'
+import type { Delivery, Driver } from './driver.ts'
+import { checkMessageId } from './envelope.ts'
 import { type Failure, failure, toFailure } from './errors.ts'
 import type { Held, Outcomes } from './held.ts'
 import type { Verdict } from './letter.ts'
@@ -12,8 +13,6 @@ export interface SettlementOptions {
   readonly deadLetters: DeadLetters | undefined
   /** Hears of each message that was given up, and of each that could not be. */
   readonly tell: (failure: Failure) => void
-  /** Hears whenever one delivery less is being settled. */
-  readonly changed: () => void
 }
 
 /**
@@ -22,88 +21,85 @@ export interface SettlementOptions {
  */
 export class Settlement {
   readonly #options: SettlementOptions
-  readonly #capabilities: Capabilities
   readonly #alarm: Alarm
-  readonly #held = new Map<Delivery, Held>()
+  readonly #changed: () => void
   readonly #counts = { received: 0, acked: 0, dead: 0, dropped: 0, unmatched: 0, requeued: 0, lost: 0 }
+  /** The oldest first. */
+  readonly held: Map<Delivery, Held> = new Map()
 
-  constructor(options: SettlementOptions, alarm: Alarm) {
+  /** @param changed hears whenever there is one delivery less to wait for. */
+  constructor(options: SettlementOptions, alarm: Alarm, changed: () => void) {
     this.#options = options
-    this.#capabilities = options.driver.capabilities
     this.#alarm = alarm
+    this.#changed = changed
   }
 
   stats(): Outcomes & { readonly received: number; readonly pending: number } {
-    return { ...this.#counts, pending: this.#held.size }
-  }
-
-  /** Each delivery that is not settled, the oldest first. */
-  get held(): Iterable<Held> {
-    return this.#held.values()
-  }
-
-  has(delivery: Delivery): boolean {
-    return this.#held.has(delivery)
+    return { ...this.#counts, pending: this.held.size }
   }
 
   add(held: Held): void {
     this.#counts.received++
-    this.#held.set(held.delivery, held)
-  }
-
-  /** Whether the broker's answer, to a settlement or a dead letter, is awaited for any of them. */
-  get busy(): boolean {
-    for (const { phase } of this.#held.values()) if (phase === 'settling' || phase === 'dead') return true
-    return false
+    this.held.set(held.delivery, held)
   }
 
   /** The one place where a delivery ends. */
   end(held: Held, outcome: keyof Outcomes): void {
     if (held.over) return
     held.over = true
-    this.#held.delete(held.delivery)
+    this.held.delete(held.delivery)
     this.#counts[outcome]++
-    this.#dropLetter(held)
+    this.#drop(held)
     if ((outcome === 'dead' || outcome === 'dropped') && held.failure !== undefined)
       this.#options.tell(held.failure)
-    this.#options.changed()
+    this.#changed()
   }
 
   ack(held: Held, outcome: 'acked' | 'unmatched' | 'dead' | 'dropped'): void {
-    held.phase = 'settling'
-    held.dueAt = Number.POSITIVE_INFINITY
-    answer(
-      () => held.delivery.ack(),
-      (taken) => this.end(held, taken ? outcome : 'lost'),
-    )
+    void this.#settle(held, outcome)
   }
 
-  /** Gives it back, or, where the transport cannot take it, leaves it until the subscription closes. */
+  /** Gives it back, or, where the transport cannot take it, leaves it until its subscription closes. */
   giveBack(held: Held): void {
-    this.#dropLetter(held)
-    if (this.#capabilities.requeue) this.#requeue(held, undefined, () => this.leave(held))
-    else this.leave(held)
+    this.#drop(held)
+    const leave = () => this.leave(held)
+    if (this.#options.driver.capabilities.requeue) void this.#settle(held, 'requeued', undefined, leave)
+    else leave()
   }
 
   /** Leaves it unsettled until its subscription closes. */
   leave(held: Held): void {
     held.phase = 'left'
     held.dueAt = Number.POSITIVE_INFINITY
-    this.#options.changed()
+    this.#changed()
   }
 
   /** Gives it back because its handler asked for it. Does `otherwise` where that cannot be had. */
-  giveBackAfter(held: Held, delayMs: number | undefined, otherwise: () => void): void {
-    const { requeue, delay } = this.#capabilities
-    const waits = delayMs === undefined || delayMs === 0 || (delay !== false && delayMs <= delay.maxMs)
-    if (requeue && waits) this.#requeue(held, delayMs === 0 ? undefined : delayMs, otherwise)
-    else otherwise()
+  giveBackAfter(held: Held, delayMs: number, otherwise: () => void): void {
+    const { requeue, delay } = this.#options.driver.capabilities
+    if (!requeue || (delayMs > 0 && (delay === false || delayMs > delay.maxMs))) otherwise()
+    else void this.#settle(held, 'requeued', delayMs > 0 ? { delayMs } : undefined, otherwise)
+  }
+
+  /** Before the transport does so, and maybe closes the channel over it. */
+  giveBackInTime(held: Held): void {
+    this.giveBack(held)
+    this.#options.tell(
+      failure(
+        'DEADLINE',
+        'hold',
+        `A message of ${held.session.destination.name} was given back, since the transport holds it no longer.`,
+      ),
+    )
   }
 
   /** Sends it to the dead letters, and acknowledges it only when they have it. */
-  bury(held: Held, id: string, verdict: Verdict, because: Failure): void {
+  bury(held: Held, verdict: Verdict, because: Failure): void {
     const { deadLetters, tell } = this.#options
     const { destination } = held.session
+    const { messageId } = held
+    const id =
+      checkMessageId(messageId) === undefined ? (messageId as string) : globalThis.crypto.randomUUID()
     held.failure = because
     if (deadLetters === undefined) {
       this.ack(held, 'dropped')
@@ -112,55 +108,40 @@ export class Settlement {
     held.phase = 'dead'
     held.dueAt = held.giveBackAt
     this.#alarm.by(held.dueAt)
-    const letter = deadLetters.send(held.delivery, destination, id, verdict, {
+    held.letter = deadLetters.send(held.delivery, destination, id, verdict, {
       confirmed: () => this.ack(held, 'dead'),
       refused: (refusal) =>
         tell({
           ...refusal,
-          message: `A dead letter of ${destination.name} is refused, with headers and without. It is kept, and tried again.`,
+          message: `A dead letter of ${destination.name} is refused. It is kept, and tried again.`,
         }),
       gaveUp: () => this.giveBack(held),
     })
-    held.letter = letter
   }
 
-  /** Before the transport does so, and maybe closes the channel over it. */
-  giveBackInTime(held: Held): void {
-    const { name } = held.session.destination
-    this.giveBack(held)
-    const message = `A message of ${name} could not be settled for nearly as long as the transport holds it, and was given back.`
-    this.#options.tell(failure('DEADLINE', 'hold', message))
-  }
-
-  #requeue(held: Held, delayMs: number | undefined, otherwise: () => void): void {
+  /** A driver may throw, reject, or answer something else than a boolean. */
+  async #settle(
+    held: Held,
+    outcome: keyof Outcomes,
+    options?: { delayMs: number },
+    otherwise?: () => void,
+  ): Promise<void> {
     held.phase = 'settling'
     held.dueAt = Number.POSITIVE_INFINITY
-    answer(
-      () => held.delivery.requeue(delayMs === undefined ? undefined : { delayMs }),
-      (taken, because) => {
-        if (because?.code !== 'UNSUPPORTED') this.end(held, taken ? 'requeued' : 'lost')
-        else if (!held.over) otherwise()
-      },
-    )
+    let taken: unknown
+    try {
+      taken = await (outcome === 'requeued' ? held.delivery.requeue(options) : held.delivery.ack())
+    } catch (error) {
+      if (otherwise !== undefined && !held.over && toFailure(error).code === 'UNSUPPORTED') {
+        otherwise()
+        return
+      }
+    }
+    this.end(held, taken === true ? outcome : 'lost')
   }
 
-  #dropLetter(held: Held): void {
+  #drop(held: Held): void {
     if (held.letter !== undefined) this.#options.deadLetters?.drop(held.letter)
     held.letter = undefined
   }
-}
-
-/** Calls a driver that may throw, reject, or answer something else than a boolean. */
-function answer(call: () => Promise<boolean>, then: (taken: boolean, because?: Failure) => void): void {
-  let answered: unknown
-  try {
-    answered = call()
-  } catch (error) {
-    then(false, toFailure(error))
-    return
-  }
-  Promise.resolve(answered).then(
-    (taken) => then(taken === true),
-    (error: unknown) => then(false, toFailure(error)),
-  )
 }

@@ -59,6 +59,7 @@ type Step =
       reply: Reply
     }
   | { do: 'corrupt'; to: string }
+  | { do: 'burst'; to: string }
   | { do: 'twice'; pick: number }
   | { do: 'finish'; pick: number; deed: Deed }
   | { do: 'advance'; ms: number }
@@ -102,6 +103,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('corrupt' as const), to: destination }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('burst' as const), to: destination }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('twice' as const), pick: fc.nat(31) }) },
   { weight: 24, arbitrary: fc.record({ do: fc.constant('finish' as const), pick: fc.nat(31), deed }) },
   {
@@ -264,13 +266,22 @@ class World {
   }
 
   async do(step: Step): Promise<void> {
-    const { driver, listener } = this.bench
+    const { driver } = this.bench
     switch (step.do) {
       case 'deliver':
       case 'corrupt': {
         const session = driver.subscription(step.to)
         if (session.over || session.paused || this.#unsettled(session) >= PREFETCH) return
         this.#deliver(session, step)
+        break
+      }
+      case 'burst': {
+        const session = driver.subscription(step.to)
+        const plain = { event_type: 'one', key: undefined, deeds: [], deliveries: 1, reply: 'true' } as const
+        for (let index = 0; index < 2 * CONCURRENCY; index++) {
+          if (session.over || session.paused || this.#unsettled(session) >= PREFETCH) break
+          this.#deliver(session, { ...plain, do: 'deliver', to: step.to, deeds: [] })
+        }
         break
       }
       case 'twice': {

@@ -132,7 +132,7 @@ export function memoryBroker(options: MemoryBrokerOptions = {}): MemoryBroker {
     remove(name) {
       const station = stations.get(name)
       stations.delete(name)
-      for (const each of station?.queues.values() ?? []) each.drop(missing(name))
+      for (const each of station?.queues.values() ?? []) each.end(missing(name))
     },
     refuse(name, isRefused = true) {
       if (isRefused) refused.add(name)

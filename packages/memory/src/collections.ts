@@ -22,11 +22,6 @@ export class Fifo<T> {
     return item
   }
 
-  clear(): void {
-    this.#items = []
-    this.#head = 0
-  }
-
   *[Symbol.iterator](): Iterator<T> {
     for (let index = this.#head; index < this.#items.length; index++) yield this.#items[index] as T
   }
@@ -34,7 +29,7 @@ export class Fifo<T> {
 
 /** A binary heap: the first by `before` is `items[0]`. */
 export class Heap<T> {
-  items: T[] = []
+  readonly items: T[] = []
   readonly #before: (a: T, b: T) => boolean
 
   constructor(before: (a: T, b: T) => boolean) {
@@ -70,10 +65,6 @@ export class Heap<T> {
     }
     items[index] = item
     return first
-  }
-
-  clear(): void {
-    this.items = []
   }
 }
 

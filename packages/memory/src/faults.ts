@@ -43,6 +43,13 @@ export class Faults {
     return { state: 'blocked', failure: fault('THROTTLED', 'blocked', 'The broker is blocked.', rest) }
   }
 
+  /** Why a message could not be sent now. */
+  get trouble(): Failure | undefined {
+    const silent = () =>
+      fault('UNAVAILABLE', 'no-answer', 'The broker does not answer.', likely('UNAVAILABLE'))
+    return this.status.failure ?? (this.#stalled ? silent() : undefined)
+  }
+
   /** Nothing is answered now. */
   get holding(): boolean {
     return this.#blocked || this.#stalled

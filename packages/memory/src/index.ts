@@ -69,7 +69,8 @@ export interface MemoryDriver extends Driver {
    * What was confirmed through this driver so far, the oldest first: everything, or what matches. Once for
    * each topic; without dead letters, which a predicate finds by their topic, `notifications.dead`.
    *
-   * @throws a NotifyError, `CORRUPT`, for bytes that no codec of `codecs` understands.
+   * @throws a NotifyError, `CORRUPT`, for bytes that no codec of `codecs` understands; such dead letters are
+   * left out.
    */
   sent(match?: Match): Envelope[]
   /** The first that matches, of what was confirmed or will be. Rejects with `DEADLINE` or `CLOSED`. */
@@ -235,7 +236,7 @@ export function memory(options: MemoryOptions = {}): MemoryDriver {
     observe: (listener) => faults.observe(listener),
 
     async health() {
-      const failure = refusal() ?? faults.status.failure
+      const failure = refusal() ?? faults.trouble
       const warnings = broker
         .forgotten()
         .map((queue) => `Nobody consumes ${queue}, which is more than half full.`)

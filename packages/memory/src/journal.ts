@@ -72,16 +72,21 @@ export class Journal {
   }
 
   #read({ destination, message }: Line, match: Match | undefined): Envelope | undefined {
+    const isDead = destination.topic.endsWith('.dead')
     // Dead letters are core's, not the program's; whoever wants them asks for their topic.
-    if (typeof match !== 'function' && destination.topic.endsWith('.dead')) return undefined
-    const notification = this.#decode(destination, message)
-    if (match === undefined) return notification
+    if (isDead && typeof match !== 'function') return undefined
+    const notification = this.#decode(destination, message, isDead)
+    if (notification === undefined || match === undefined) return notification
     const matches =
       typeof match === 'string' ? notification.event_type === match : match(notification, destination)
     return matches ? notification : undefined
   }
 
-  #decode(destination: Destination, { body, headers, contentType }: Stored): Envelope {
+  #decode(
+    destination: Destination,
+    { body, headers, contentType }: Stored,
+    isDead: boolean,
+  ): Envelope | undefined {
     const copy = {
       body: new Uint8Array(body),
       headers,
@@ -95,6 +100,8 @@ export class Journal {
         problem = error
       }
     }
+    // That nobody understands it may be what it died of.
+    if (isDead) return undefined
     throw new NotifyError(problem as Failure)
   }
 
@@ -107,6 +114,7 @@ export class Journal {
 /** What tests wait for: each ends in time, or with the driver. */
 export class Waits {
   readonly #open = new Set<(failure: Failure) => void>()
+  #over: Failure | undefined
 
   /** `start` returns what stops it. It must not resolve before it has returned. */
   add<T>(
@@ -114,6 +122,7 @@ export class Waits {
     describe: () => string,
     start: (resolve: (value: T) => void, reject: (error: unknown) => void) => () => void,
   ): Promise<T> {
+    if (this.#over !== undefined) return Promise.reject(new NotifyError(this.#over))
     return new Promise((resolve, reject) => {
       const finish = () => {
         clearTimeout(timer)
@@ -168,6 +177,7 @@ export class Waits {
   }
 
   end(failure: Failure): void {
+    this.#over = failure
     for (const end of [...this.#open]) end(failure)
   }
 }

@@ -41,12 +41,11 @@ export class Queue {
   readonly #turns: Turns
   readonly #waiting = new Fifo<Entry>()
   readonly #returned = new Heap<Entry>((a, b) => a.message.sequence < b.message.sequence)
-  readonly #delayed = new Heap<Entry>((a, b) => a.due < b.due)
+  /** With their timers. Without a consumer nothing waits for them, and the timers are off. */
+  readonly #delayed = new Map<Entry, ReturnType<typeof setTimeout>>()
   readonly #consumers: Consumer[] = []
   #turn = 0
   #pumping = false
-  #timer: ReturnType<typeof setTimeout> | undefined
-  #ringsAt = Number.POSITIVE_INFINITY
 
   constructor(turns: Turns) {
     this.#turns = turns
@@ -65,8 +64,11 @@ export class Queue {
 
   consume(destination: Destination, onDelivery: (delivery: Delivery) => void, prefetch: number): Consumer {
     const consumer = new Consumer(this, destination, onDelivery, prefetch)
+    if (this.#consumers.length === 0) {
+      const now = performance.now()
+      for (const entry of this.#delayed.keys()) this.#delay(entry, Math.max(0, entry.due - now))
+    }
     this.#consumers.push(consumer)
-    this.#arm()
     this.#wake()
     return consumer
   }
@@ -78,7 +80,7 @@ export class Queue {
     this.#consumers.splice(index, 1)
     for (const entry of consumer.unsettled) this.#returned.push(entry)
     consumer.unsettled.clear()
-    this.#arm()
+    if (this.#consumers.length === 0) for (const timer of this.#delayed.values()) clearTimeout(timer)
     this.#wake()
   }
 
@@ -94,8 +96,7 @@ export class Queue {
     if (!consumer.unsettled.delete(entry)) return false
     if (delayMs > 0) {
       entry.due = performance.now() + delayMs
-      this.#delayed.push(entry)
-      this.#arm()
+      this.#delay(entry, delayMs)
     } else {
       this.#returned.push(entry)
     }
@@ -103,20 +104,15 @@ export class Queue {
     return true
   }
 
-  /** Ends all consumers and forgets everything. */
-  drop(failure: Failure): void {
+  /** It is deleted: what it holds goes with it. */
+  end(failure: Failure): void {
     for (const consumer of [...this.#consumers]) consumer.end(failure)
-    this.messages = 0
-    this.bytes = 0
-    this.#waiting.clear()
-    this.#returned.clear()
-    this.#delayed.clear()
   }
 
   /** Everything it holds, the oldest first. */
   all(): Entry[] {
-    const entries = [...this.#waiting, ...this.#returned.items, ...this.#delayed.items]
-    for (const { unsettled } of this.#consumers) entries.push(...unsettled)
+    const entries = [...this.#waiting, ...this.#returned.items, ...this.#delayed.keys()]
+    for (const { unsettled } of this.#consumers) for (const entry of unsettled) entries.push(entry)
     return entries.sort((a, b) => a.message.sequence - b.message.sequence)
   }
 
@@ -155,40 +151,22 @@ export class Queue {
     return undefined
   }
 
-  /** Sets the one timer to what is due next. Without a consumer nothing waits for it, and there is none. */
-  #arm(): void {
-    const next = this.#consumers.length === 0 ? undefined : this.#delayed.items[0]
-    if (next !== undefined && next.due >= this.#ringsAt) return
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-    this.#ringsAt = Number.POSITIVE_INFINITY
-    if (next === undefined) return
-    this.#ringsAt = next.due
+  #delay(entry: Entry, ms: number): void {
     // Less than a nanosecond is the noise of adding and subtracting, and must not cost a whole millisecond.
-    const ms = Math.ceil(next.due - performance.now() - NOISE_MS)
-    this.#timer = setTimeout(this.#ring, Math.min(ms, MAX_DELAY_MS))
+    const timer = setTimeout(() => this.#undelay(entry), Math.ceil(ms - NOISE_MS))
+    this.#delayed.set(entry, timer)
   }
 
-  #ring = (): void => {
-    this.#timer = undefined
-    const early = this.#ringsAt - performance.now()
+  #undelay(entry: Entry): void {
+    const early = entry.due - performance.now()
+    // Host timers may fire a fraction early, and a promise of "not before" is one. Earlier than that, a test
+    // drives the timers and not the clock: then the timer is right.
     if (early > NOISE_MS && early < 2) {
-      // Host timers may fire a fraction early, and a promise of "not before" is one.
-      this.#timer = setTimeout(this.#ring, 1)
+      this.#delay(entry, 1)
       return
     }
-    // Earlier than that, a test drives the timers and not the clock: then the timer is right.
-    const now = Math.max(this.#ringsAt, performance.now()) + NOISE_MS
-    this.#ringsAt = Number.POSITIVE_INFINITY
-    for (
-      let entry = this.#delayed.items[0];
-      entry !== undefined && entry.due <= now;
-      entry = this.#delayed.items[0]
-    ) {
-      this.#delayed.pop()
-      this.#returned.push(entry)
-    }
-    this.#arm()
+    this.#delayed.delete(entry)
+    this.#returned.push(entry)
     this.#wake()
   }
 }

@@ -1,4 +1,11 @@
-import { createListener, createNotifier, type Driver, type ListenerStats, type NotifierStats, Reject } from '@notify/core'
+import {
+  createListener,
+  createNotifier,
+  type Driver,
+  type ListenerStats,
+  type NotifierStats,
+  Reject,
+} from '@notify/core'
 import { expect, test } from 'vitest'
 import { memory } from '../src/index.ts'
 
@@ -44,7 +51,9 @@ function counted(driver: Driver, tally: Tally, look: () => void): Driver {
   }
 }
 
-test('both laws hold at every instant, over memory, from inside handlers too', { timeout: 60_000 }, async () => {
+test('both laws hold at every instant, over memory, from inside handlers too', {
+  timeout: 60_000,
+}, async () => {
   const tally: Tally = { emitted: 0, confirmed: 0, failed: 0, settled: 0, received: 0 }
   const outcomes = { acked: 0, dead: 0, unmatched: 0 }
   let samples = 0
@@ -62,7 +71,8 @@ test('both laws hold at every instant, over memory, from inside handlers too', {
       (messages?.confirmed ?? 0) + (messages?.failed ?? 0) + (messages?.shed ?? 0) + (messages?.pending ?? 0),
     )
     if (listener === undefined) return
-    const { received, acked, dead, dropped, unmatched, requeued, lost, pending }: ListenerStats = listener.stats()
+    const { received, acked, dead, dropped, unmatched, requeued, lost, pending }: ListenerStats =
+      listener.stats()
     expect(received).toBe(tally.received)
     expect(received).toBe(acked + dead + dropped + unmatched + requeued + lost + pending)
   }
@@ -119,12 +129,18 @@ test('both laws hold at every instant, over memory, from inside handlers too', {
     check()
   }
   await notifier.flush()
-  while (listener.stats().received < tally.confirmed || listener.stats().pending > 0) await new Promise(setImmediate)
+  while (listener.stats().received < tally.confirmed || listener.stats().pending > 0)
+    await new Promise(setImmediate)
 
   const { acked, dead, unmatched, pending } = await listener.stop()
   expect({ acked, dead, unmatched, pending }).toEqual({ ...outcomes, pending: 0 })
   const end = await notifier.close()
-  expect(end).toMatchObject({ emitted: tally.emitted, confirmed: tally.confirmed, failed: tally.failed, pending: 0 })
+  expect(end).toMatchObject({
+    emitted: tally.emitted,
+    confirmed: tally.confirmed,
+    failed: tally.failed,
+    pending: 0,
+  })
   expect(told).toBe(tally.failed)
   expect(samples).toBeGreaterThanOrEqual(1_000)
 })

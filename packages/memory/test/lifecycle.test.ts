@@ -48,6 +48,9 @@ describe('a driver', () => {
       ok: false,
       failure: { code: 'THROTTLED', reason: 'blocked' },
     })
+    driver.unblock()
+    driver.stall()
+    expect(await driver.health(CALL)).toMatchObject({ ok: false, failure: { reason: 'no-answer' } })
     driver.disconnect()
     expect(await driver.health(CALL)).toMatchObject({
       ok: false,
@@ -102,12 +105,15 @@ describe('a driver', () => {
   test('what was handed over before close is settled before close resolves', async () => {
     const driver = memory()
     const outcomes: unknown[] = []
-    const batch = range(1_000).map(() => message())
-    void driver.publish(batch, (_, failure) => outcomes.push(failure?.code ?? 'confirmed'), CALL)
+    // More than fits into one turn.
+    for (let call = 0; call < 3; call++) {
+      const batch = range(1_000).map(() => message())
+      void driver.publish(batch, (_, failure) => outcomes.push(failure?.code ?? 'confirmed'), CALL)
+    }
     await driver.close(CALL)
-    expect(outcomes.length).toBe(1_000)
+    expect(outcomes.length).toBe(3_000)
     expect(new Set(outcomes)).toEqual(new Set(['confirmed']))
-    expect(driver.native().count(INFO)).toBe(1_000)
+    expect(driver.native().count(INFO)).toBe(3_000)
   })
 
   test('refuses bad options, and says which', () => {
@@ -234,7 +240,7 @@ describe('a connection that is lost', () => {
     expect(driver.native().consumers(INFO)).toBe(1)
   })
 
-  test('observe tells of down, blocked and up, once each, until it is told to stop', () => {
+  test('observe tells of down, blocked and up, once each, until it is told to stop or the driver closes', async () => {
     const driver = memory()
     const states: string[] = []
     driver.observe(() => {
@@ -251,6 +257,10 @@ describe('a connection that is lost', () => {
     stop()
     driver.block()
     expect(states).toEqual(['down', 'up', 'blocked', 'up'])
+    driver.observe(({ state }) => states.push(state))
+    await driver.close(CALL)
+    driver.disconnect()
+    expect(states.length).toBe(4)
   })
 
   test('the other drivers of a broker do not notice', async () => {
@@ -263,20 +273,21 @@ describe('a connection that is lost', () => {
     expect(inbox.texts).toEqual(['a'])
   })
 
-  test('nothing is confirmed while the broker is silent, and everything in order afterwards', async () => {
-    const driver = memory()
-    driver.stall()
-    let settled = 0
-    const all = Promise.all(range(50).map((text) => publishBodies(driver, [text]).then(() => settled++)))
-    await turns()
-    expect([settled, driver.native().count(INFO)]).toEqual([0, 0])
-    driver.resume()
-    await all
-    expect(
-      driver
-        .native()
-        .messages(INFO)
-        .map(({ body }) => new TextDecoder().decode(body)),
-    ).toEqual(range(50))
-  })
+  test.each(['silent', 'blocked'])(
+    'nothing is confirmed while the broker is %s, and everything in order afterwards',
+    async (how) => {
+      const driver = memory()
+      if (how === 'silent') driver.stall()
+      else driver.block()
+      let settled = 0
+      const all = Promise.all(range(50).map((text) => publishBodies(driver, [text]).then(() => settled++)))
+      await turns()
+      expect([settled, driver.native().count(INFO)]).toEqual([0, 0])
+      if (how === 'silent') driver.resume()
+      else driver.unblock()
+      await all
+      const stored = driver.native().messages(INFO)
+      expect(stored.map(({ body }) => new TextDecoder().decode(body))).toEqual(range(50))
+    },
+  )
 })

@@ -7,7 +7,11 @@ import { memory } from '../src/index.ts'
 
 const WAITING = 1_000_000
 const driver = memory({ record: 0 })
-const notifier = createNotifier({ publisherId: 'test', driver, buffer: { messages: 200_000, bytes: 2 ** 30 } })
+const notifier = createNotifier({
+  publisherId: 'test',
+  driver,
+  buffer: { messages: 200_000, bytes: 2 ** 30 },
+})
 const handled = { DEBUG: 0, CRITICAL: 0 }
 let onCritical: (() => void) | undefined
 let listener: Listener | undefined
@@ -39,7 +43,9 @@ afterAll(async () => {
   await notifier.close()
 })
 
-test('a CRITICAL is handled before another 1 % of a million DEBUGs that wait', { timeout: 120_000 }, async () => {
+test('a CRITICAL is handled before another 1 % of a million DEBUGs that wait', {
+  timeout: 120_000,
+}, async () => {
   const before = await new Promise<number>((resolve) => {
     const timer = setInterval(() => {
       if (handled.DEBUG < WAITING * 0.05) return
@@ -54,7 +60,9 @@ test('a CRITICAL is handled before another 1 % of a million DEBUGs that wait', {
   expect(before).toBeLessThanOrEqual(WAITING * 0.01)
 })
 
-test('beside a flood of CRITICALs, a DEBUG has at least 4 % of the handling', { timeout: 120_000 }, async () => {
+test('beside a flood of CRITICALs, a DEBUG has at least 4 % of the handling', {
+  timeout: 120_000,
+}, async () => {
   const flood = 10_000
   const { DEBUG, CRITICAL } = handled
   const done = new Promise<void>((resolve) => {

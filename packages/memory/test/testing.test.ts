@@ -73,6 +73,16 @@ describe('sent', () => {
     expect(() => driver.sent()).toThrow(expect.objectContaining({ code: 'CORRUPT' }))
     expect((await problem(driver.waitFor('a')))?.code).toBe('CORRUPT')
   })
+
+  test('leaves out dead letters that nobody understands: it may be what they died of', async () => {
+    const driver = memory()
+    const dead = destination('notifications.dead')
+    await publish(driver, [
+      message({ body: new Uint8Array([255]), destination: dead }),
+      notification('a', {}, dead.topic),
+    ])
+    expect(types(driver.sent(() => true))).toEqual(['a'])
+  })
 })
 
 describe('waitFor', () => {
@@ -99,6 +109,14 @@ describe('waitFor', () => {
     expect(error?.message).toContain('order.placed')
   })
 
+  test('looks no more once it is over', async () => {
+    const driver = memory()
+    const predicate = vi.fn(() => false)
+    expect((await problem(driver.waitFor(predicate, { timeoutMs: 1 })))?.code).toBe('DEADLINE')
+    await publish(driver, [notification('a')])
+    expect(predicate).not.toHaveBeenCalled()
+  })
+
   test('a predicate that throws fails its own wait and no publish', async () => {
     const driver = memory()
     const waiting = driver.waitFor(() => {
@@ -118,6 +136,7 @@ describe('waitFor', () => {
     expect(vi.getTimerCount()).toBe(2)
     await driver.close(CALL)
     expect((await Promise.all(waits)).map((error) => error?.code)).toEqual(['CLOSED', 'CLOSED'])
+    expect(await problem(driver.waitFor('c'))).toMatchObject({ code: 'CLOSED' })
     expect(vi.getTimerCount()).toBe(0)
   })
 })
@@ -141,6 +160,13 @@ describe('idle', () => {
     await driver.idle()
     expect(second.texts.length).toBe(1)
     expect(driver.native().count(destination('other').name)).toBe(0)
+  })
+
+  test('does not wait for what was refused', async () => {
+    const driver = memory()
+    driver.disconnect()
+    await publish(driver, [notification('a')])
+    await driver.idle()
   })
 
   test('does not wait for queues that nobody consumes', async () => {
@@ -213,8 +239,10 @@ describe('faults', () => {
     driver.fail('UNAVAILABLE', { maybeSent: true, stored: true })
     const one = notification('a')
     expect(await publish(driver, [one])).toMatchObject([{ code: 'UNAVAILABLE', maybeSent: true }])
+    expect(driver.native().count(destination().name)).toBe(1)
     expect(await publish(driver, [{ ...one }])).toEqual(['confirmed'])
     expect(types(driver.sent())).toEqual(['a'])
+    expect(driver.native().count(destination().name)).toBe(1)
   })
 })
 
@@ -237,16 +265,41 @@ describe('under fake timers', () => {
       vi.useFakeTimers(toFake === undefined ? undefined : { toFake: [...toFake] })
       const driver = memory()
       const inbox = await subscribe(driver)
-      await publish(driver, [notification('a')])
-      await inbox.reaches(1)
+      await publish(driver, [notification('a'), notification('b'), notification('c')])
+      await inbox.reaches(3)
       await inbox.deliveries[0]?.requeue({ delayMs: 60_000 })
-      await vi.advanceTimersByTimeAsync(59_999)
-      expect(inbox.texts.length).toBe(1)
-      await vi.advanceTimersByTimeAsync(1)
-      expect(inbox.texts.length).toBe(2)
+      await inbox.deliveries[1]?.requeue({ delayMs: 1_000 })
+      await inbox.deliveries[2]?.requeue({ delayMs: 90_000 })
+      const came: string[] = []
+      for (const ms of [999, 1, 58_999, 1, 29_999, 1]) {
+        await vi.advanceTimersByTimeAsync(ms)
+        came.push(
+          inbox.texts
+            .slice(3)
+            .map((text) => JSON.parse(text).event_type)
+            .join(''),
+        )
+      }
+      expect(came).toEqual(['', 'b', 'b', 'ba', 'ba', 'bac'])
       await driver.close(CALL)
       vi.useRealTimers()
     }
+  })
+
+  test('a host timer that fires a fraction early does not make a delay shorter', async () => {
+    vi.useFakeTimers()
+    const driver = memory()
+    const inbox = await subscribe(driver)
+    await publish(driver, [notification('a')])
+    await inbox.reaches(1)
+    await inbox.deliveries[0]?.requeue({ delayMs: 1_000 })
+    const now = performance.now.bind(performance)
+    vi.spyOn(performance, 'now').mockImplementation(() => now() - 0.5)
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(inbox.texts.length).toBe(1)
+    await vi.advanceTimersByTimeAsync(1)
+    expect(inbox.texts.length).toBe(2)
+    vi.restoreAllMocks()
   })
 
   test('a delayed message leaves no timer when its consumer has gone, and is due when time says so', async () => {

@@ -1,4 +1,4 @@
-import { createNotifier, type Failure, type OutboundMessage } from '@notify/core'
+import { createListener, createNotifier, type Failure, type OutboundMessage } from '@notify/core'
 import { describe, expect, test } from 'vitest'
 import { noop } from '../src/index.ts'
 
@@ -44,6 +44,8 @@ describe('a driver that discards', () => {
     ])
     expect(driver.capabilities).toEqual(noop().capabilities)
     expect(driver.subscribe).toBeUndefined()
+    const listen = () => createListener({ driver, handlers: [{ handle() {} }] })
+    expect(listen).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }))
   })
 
   test('settles each message, and never from within publish', async () => {

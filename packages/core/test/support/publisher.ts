@@ -86,6 +86,9 @@ export function trouble(code: Failure['code'], rest: Partial<Failure> = {}): Fai
 /** The whole transport is away. */
 export const DOWN: Failure = trouble('UNAVAILABLE', { scope: 'transport', reason: 'refused' })
 
+/** What a driver with `ordering: 'key'` says of the rest of a key. */
+export const BEHIND_FAILURE: Failure = trouble('UNAVAILABLE', { reason: 'after-failure' })
+
 /** What a message says. */
 export function envelopeOf({ body }: Pick<OutboundMessage, 'body'>): Envelope<Record<string, unknown>> {
   return JSON.parse(new TextDecoder().decode(body))
