@@ -29,6 +29,9 @@ export const systemClock: Clock = {
   },
 }
 
+/** A time that does not come. */
+export const NEVER: number = Number.POSITIVE_INFINITY
+
 /** The longest that a host's timer can wait; one set for longer fires at once. */
 const LONGEST_MS = 2 ** 31 - 1
 

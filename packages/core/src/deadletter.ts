@@ -1,5 +1,5 @@
 import type { Encoded, Item } from './buffer.ts'
-import { Alarm, type Clock, timestamp } from './clock.ts'
+import { Alarm, type Clock, NEVER, timestamp } from './clock.ts'
 import type { Delivery, Destination, Driver, OutboundMessage, Status } from './driver.ts'
 import type { Emit } from './emission.ts'
 import { PRIORITIES } from './envelope.ts'
@@ -97,12 +97,7 @@ export class DeadLetters {
     this.#alarm = new Alarm(clock, () => this.#ring())
   }
 
-  /** How many are not confirmed. */
-  get pending(): number {
-    return this.#letters.size
-  }
-
-  /** How many of them are refused for their shape. */
+  /** How many are refused for their shape. */
   get refused(): number {
     return [...this.#letters].filter(({ refused }) => refused).length
   }
@@ -144,7 +139,7 @@ export class DeadLetters {
     if (this.#letters.delete(letter)) letter.item?.drop(failure('ABORTED'))
   }
 
-  /** Gives up what is not in flight, and from here on whatever fails. */
+  /** Gives up what is not in flight, and from here on what its sender gives up. */
   halt(): void {
     this.#stopping = true
     for (const letter of this.#letters) {
@@ -162,7 +157,7 @@ export class DeadLetters {
   }
 
   #post(letter: Letter): void {
-    letter.dueAt = Number.POSITIVE_INFINITY
+    letter.dueAt = NEVER
     this.#sender?.admit(letter as unknown as Emit, letter.destination, true, letter.encoded)
   }
 
@@ -211,7 +206,7 @@ export class DeadLetters {
 
 /** Nothing bounds a dead letter but the prefetch of what it came from. */
 const LIMITS = {
-  buffer: { messages: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY },
+  buffer: { messages: NEVER, bytes: NEVER },
   attemptTimeoutMs: ATTEMPT_MS,
   retry: -1,
 }

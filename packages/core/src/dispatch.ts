@@ -1,4 +1,4 @@
-import { Alarm, type Clock } from './clock.ts'
+import { Alarm, type Clock, NEVER } from './clock.ts'
 import type { Delivery, Destination } from './driver.ts'
 import { type Failure, failure, NotifyError } from './errors.ts'
 import { Held, type Outcomes, type Session } from './held.ts'
@@ -68,12 +68,8 @@ export class Dispatch {
   /** Takes a delivery. Safe to be handed anything, at any time. */
   receive(delivery: Delivery, session: Session): void {
     if (session.over || !ArrayBuffer.isView(delivery?.body) || this.#settlement.held.has(delivery)) return
-    const { holdMs = Number.POSITIVE_INFINITY, requeue } = this.#options.driver.capabilities
-    const held = new Held(
-      delivery,
-      session,
-      requeue ? this.#clock.now() + holdMs * 0.9 : Number.POSITIVE_INFINITY,
-    )
+    const { holdMs = NEVER, requeue } = this.#options.driver.capabilities
+    const held = new Held(delivery, session, requeue ? this.#clock.now() + holdMs * 0.9 : NEVER)
     this.#settlement.add(held)
     // A driver that delivers after pause() has resolved would deliver again and again what it is given back.
     if (this.#handingBack) this.#settlement.leave(held)
@@ -106,7 +102,7 @@ export class Dispatch {
     this.#halted = true
   }
 
-  /** Gives back what is not running. What is given up by those that run gets one attempt at the dead letters. */
+  /** Gives back what is not running. What those give up that run can still reach the dead letters. */
   handBack(): void {
     this.#handingBack = true
     this.#options.deadLetters?.halt()
@@ -182,7 +178,7 @@ export class Dispatch {
     const { deliveries = 1 } = held.delivery
     const { maxDeliveries } = this.#options
     held.phase = 'running'
-    held.dueAt = Number.POSITIVE_INFINITY
+    held.dueAt = NEVER
     this.#running.add(held)
     let because: Failure | undefined
     if (deliveries > maxDeliveries) {
@@ -203,9 +199,9 @@ export class Dispatch {
 
   /** All that were due have run. What becomes of the message follows when each has ended. */
   #conclude(held: Held): void {
-    let dueAt = Number.POSITIVE_INFINITY
+    let dueAt = NEVER
     for (const run of held.runs as Run[]) if (run.state === 'due') dueAt = Math.min(dueAt, run.dueAt)
-    const decided = dueAt === Number.POSITIVE_INFINITY
+    const decided = dueAt === NEVER
     this.#leaveSlot(held)
     if (decided || held.over || this.#handingBack) this.#lanes.free(held)
     if (held.over) this.#checkIdle()

@@ -71,12 +71,14 @@ type Pattern = `${string}*${string}` | `${string}?${string}` | `${string}[${stri
  * One handler and what it handles. With a map of events, `event_type` is one of its names, which gives `handle`
  * that event's payload, or a glob, or absent, either of which gives it all of them to tell apart.
  */
-export type HandlerEntry<Events extends object = AnyEvents> =
-  | {
-      [T in keyof Events & string]: Handling<EnvelopeOf<Events, T>> & { readonly event_type: T }
-    }[keyof Events & string]
-  | (Handling<NotificationOf<Events>> & { readonly event_type: Pattern })
-  | (Handling<NotificationOf<Events>> & { readonly event_type?: undefined })
+export type HandlerEntry<Events extends object = AnyEvents> = string extends keyof Events
+  ? Handling<NotificationOf<Events>> & { readonly event_type?: Glob | undefined }
+  :
+      | {
+          [T in keyof Events & string]: Handling<EnvelopeOf<Events, T>> & { readonly event_type: T }
+        }[keyof Events & string]
+      | (Handling<NotificationOf<Events>> & { readonly event_type: Pattern })
+      | (Handling<NotificationOf<Events>> & { readonly event_type?: undefined })
 
 /** An entry, ready to be matched. */
 export interface Handler {

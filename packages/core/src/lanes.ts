@@ -1,3 +1,4 @@
+import { NEVER } from './clock.ts'
 import { PRIORITIES, type Priority } from './envelope.ts'
 import { type Linked, List } from './list.ts'
 
@@ -58,8 +59,8 @@ export class Lanes<T extends Item<T>> {
   #turn = 0
   #credit: number = WEIGHTS.CRITICAL
   #alone: T | undefined
-  #aloneUntil: number = Number.POSITIVE_INFINITY
-  #sinceSuspect: number = Number.POSITIVE_INFINITY
+  #aloneUntil: number = NEVER
+  #sinceSuspect: number = NEVER
 
   constructor(concurrency: number) {
     this.#concurrency = concurrency
@@ -148,7 +149,7 @@ export class Lanes<T extends Item<T>> {
       return this.#takeSuspect(now, random)
     }
     this.#alone = undefined
-    this.#aloneUntil = Number.POSITIVE_INFINITY
+    this.#aloneUntil = NEVER
     const lane = this.#next()
     if (lane === undefined) return undefined
     this.#count(lane, -1)
@@ -162,7 +163,7 @@ export class Lanes<T extends Item<T>> {
     if (!item.queue.lane.urgent) this.#ordinary--
     if (this.#alone !== item) return
     this.#alone = undefined
-    this.#aloneUntil = Number.POSITIVE_INFINITY
+    this.#aloneUntil = NEVER
   }
 
   #admit(item: T): void {
@@ -190,7 +191,7 @@ export class Lanes<T extends Item<T>> {
    * handled. Of each key only the first is among them, so that order is kept.
    */
   #takeSuspect(now: number, random: () => number): T | undefined {
-    if (this.#alone !== undefined || this.#aloneUntil === Number.POSITIVE_INFINITY) {
+    if (this.#alone !== undefined || this.#aloneUntil === NEVER) {
       this.#alone = undefined
       this.#aloneUntil = now + ALONE_MS
     }

@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from './clock.ts'
+import { type Clock, NEVER, systemClock } from './clock.ts'
 import { type Codec, jsonCodec } from './codec.ts'
 import { Consumer, type Settings } from './consumer.ts'
 import type { Driver, Health } from './driver.ts'
@@ -100,7 +100,7 @@ const DEFAULTS = {
   concurrency: 16,
   prefetch: undefined,
   maxDeliveries: 20,
-  handlerTimeoutMs: Number.POSITIVE_INFINITY,
+  handlerTimeoutMs: NEVER,
   deadLetters: true,
   from: undefined,
   attempts: {},
@@ -133,7 +133,17 @@ export function createListener<Events extends object = AnyEvents>(
 function settingsOf<Events extends object>(options: ListenerOptions<Events>): Settings {
   const given = Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined))
   const all = { ...DEFAULTS, ...given } as unknown as Required<ListenerOptions>
-  const { driver, topics, group, handlers: entries, codecs = [jsonCodec()], concurrency, from, deadLetters, clock } = all
+  const {
+    driver,
+    topics,
+    group,
+    handlers: entries,
+    codecs = [jsonCodec()],
+    concurrency,
+    from,
+    deadLetters,
+    clock,
+  } = all
   checkKeys('createListener', options, Object.keys(DEFAULTS))
   checkDriver(driver)
   if (!Array.isArray(topics) || topics.length === 0) refuse('topics must be an array of at least one topic.')

@@ -1,4 +1,4 @@
-import type { Alarm, Clock } from './clock.ts'
+import { type Alarm, type Clock, NEVER } from './clock.ts'
 import type { Codec } from './codec.ts'
 import { corrupt } from './envelope.ts'
 import { type Failure, failure, NotifyError, toFailure } from './errors.ts'
@@ -54,8 +54,9 @@ export class Runner {
     for (const codec of this.#options.codecs) {
       try {
         const decoded = codec.decode(held.delivery, held.session.destination)
-        held.messageId = decoded.envelope.message_id
-        return decoded
+        const { event_type, message_id } = decoded.envelope
+        held.messageId = message_id
+        if (typeof event_type === 'string') return decoded
       } catch (thrown) {
         const because = toFailure(thrown)
         first ??= because.code === 'CORRUPT' ? because : corrupt('codec', 'The codec failed.', thrown)
@@ -147,7 +148,7 @@ export class Runner {
 
   #goOn(held: Held): void {
     held.context = undefined
-    held.dueAt = Number.POSITIVE_INFINITY
+    held.dueAt = NEVER
     this.#advance(held)
   }
 

@@ -1,4 +1,4 @@
-import type { Alarm } from './clock.ts'
+import { type Alarm, NEVER } from './clock.ts'
 import type { DeadLetters } from './deadletter.ts'
 import type { Delivery, Driver } from './driver.ts'
 import { checkMessageId } from './envelope.ts'
@@ -70,7 +70,7 @@ export class Settlement {
   /** Leaves it unsettled until its subscription closes. */
   leave(held: Held): void {
     held.phase = 'left'
-    held.dueAt = Number.POSITIVE_INFINITY
+    held.dueAt = NEVER
     this.#changed()
   }
 
@@ -127,7 +127,7 @@ export class Settlement {
     otherwise?: () => void,
   ): Promise<void> {
     held.phase = 'settling'
-    held.dueAt = Number.POSITIVE_INFINITY
+    held.dueAt = NEVER
     let taken: unknown
     try {
       taken = await (outcome === 'requeued' ? held.delivery.requeue(options) : held.delivery.ack())

@@ -139,6 +139,7 @@ describe('a dead letter', () => {
     ],
     ['returns nothing', () => undefined],
     ['returns no envelope', () => ({})],
+    ['returns an empty envelope', () => ({ envelope: {} })],
   ])('is what becomes of a message whose codec %s', async (_, decode) => {
     const bench = await open({
       codecs: [{ name: 'x', contentType: 'x', encode: () => new Uint8Array(), decode: decode as never }],
