@@ -1,6 +1,6 @@
 import type { Encoded } from './buffer.ts'
 import type { Clock } from './clock.ts'
-import { byteLength, type Codec, notAnObject } from './codec.ts'
+import { type Codec, notAnObject } from './codec.ts'
 import type { Destination, Driver, Health } from './driver.ts'
 import { Emit, type Emission, Filtered, Outcome } from './emission.ts'
 import { checkHeaders, checkKey, checkMessageId, checkName, checkTopic, PRIORITIES, type Priority } from './envelope.ts'
@@ -8,6 +8,7 @@ import { type Failure, failure, invalid } from './errors.ts'
 import { askHealth } from './health.ts'
 import { countAtExit, release } from './holders.ts'
 import type { EmitStats, Ledger } from './ledger.ts'
+import { sizeOf } from './message.ts'
 import { nearest, unknownKey } from './options.ts'
 import { checkStrict, explain } from './payload.ts'
 import { destinationsOf, type Route } from './route.ts'
@@ -263,12 +264,6 @@ function checkOptions(options: EmitOptions): Failure | undefined {
     if (failure !== undefined) return failure
   }
   return undefined
-}
-
-function sizeOf(body: Uint8Array, headers: Readonly<Record<string, string>>, key: string | undefined): number {
-  let size = body.length + (key === undefined ? 0 : byteLength(key))
-  for (const name in headers) size += byteLength(name) + byteLength(headers[name] as string)
-  return size
 }
 
 function listen(emit: Emit, signal: AbortSignal): void {

@@ -1,5 +1,5 @@
 import type { Encoded } from './buffer.ts'
-import { byteLength } from './codec.ts'
+import { sizeOf } from './message.ts'
 import type { Delivery, Destination, OutboundMessage } from './driver.ts'
 import { checkHeader, checkKey } from './envelope.ts'
 import type { ErrorCode } from './errors.ts'
@@ -66,13 +66,6 @@ export function deadLetter(delivery: Delivery, verdict: Verdict, { source, group
 /** What a broker may deduplicate a dead letter on: each source and group has its own. */
 export function dedupIdOf({ id, destination }: OutboundMessage, group: string | undefined): string {
   return `${id}/${destination.name.replace(/\.dead(\.[a-z]+)$/, '$1')}/dead/${group ?? ''}`
-}
-
-/** As `maxMessageBytes` counts. */
-export function sizeOf(body: Uint8Array, headers: Readonly<Record<string, string>>, key = ''): number {
-  let size = body.length + byteLength(key)
-  for (const name in headers) size += byteLength(name) + byteLength(headers[name] as string)
-  return size
 }
 
 /** Leaves out what our own rule refuses. */

@@ -53,30 +53,23 @@ export function checkMs(name: string, value: number | undefined, least = 1): voi
   }
 }
 
-/** The candidate that differs least, ignoring case: by at most two edits, three in a long word. */
+/** The candidate that differs by the fewest edits, ignoring case: two at most, three in a long word. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
-  let best: string | undefined
-  let least = word.length > 5 ? 4 : 3
-  for (const candidate of candidates) {
-    const edits = distance(word.toLowerCase(), candidate.toLowerCase())
-    if (edits < least) {
-      least = edits
-      best = candidate
-    }
+  for (let edits = 0; edits <= (word.length > 5 ? 3 : 2); edits++) {
+    const near = candidates.find((candidate) => differBy(edits, word.toLowerCase(), candidate.toLowerCase()))
+    if (near !== undefined) return near
   }
-  return best
+  return undefined
 }
 
-function distance(a: string, b: string): number {
-  if (Math.abs(a.length - b.length) > 3) return 4
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const substituted = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(substituted, (row[j] as number) + 1, (next[j - 1] as number) + 1))
-    }
-    row = next
-  }
-  return row[b.length] as number
+function differBy(edits: number, a: string, b: string): boolean {
+  let same = 0
+  while (same < a.length && a[same] === b[same]) same++
+  const [left, right] = [a.slice(same), b.slice(same)]
+  if (edits === 0 || left === right) return left === right
+  return [
+    [left.slice(1), right],
+    [left, right.slice(1)],
+    [left.slice(1), right.slice(1)],
+  ].some(([x, y]) => differBy(edits - 1, x as string, y as string))
 }
