@@ -33,6 +33,9 @@ export class Item implements Linked<Item> {
   before: Item | undefined
   behind: Item | undefined
 
+  /** The next one of its owner. */
+  sibling: Item | undefined
+
   readonly owner: Owner
   readonly lane: Lane
   readonly sender: Sender

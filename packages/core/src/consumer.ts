@@ -135,9 +135,7 @@ export class Consumer implements Listener {
         `the last ${failedInARow} runs of handlers failed, and their messages go to the dead letters`,
       )
     }
-    const refused = this.#letters?.refused ?? 0
-    if (refused > 0)
-      warnings.push(`${refused} dead letters are refused by the broker, and their messages are kept`)
+    if (this.#letters !== undefined) warnings.push(...this.#letters.warnings())
     return warnings
   }
 

@@ -98,9 +98,12 @@ export class DeadLetters {
     this.#alarm = new Alarm(clock, () => this.#ring())
   }
 
-  /** How many are refused for their shape. */
-  get refused(): number {
-    return [...this.#letters].filter(({ refused }) => refused).length
+  /** What an operator should know of, in sentences. */
+  warnings(): string[] {
+    const refused = [...this.#letters].filter((letter) => letter.refused || letter.failures > 0).length
+    const warnings = this.#sender?.warnings() ?? []
+    if (refused > 0) warnings.push(`${refused} dead letters are refused, and their messages are kept`)
+    return warnings
   }
 
   /** Before the first is sent, and after each {@link close}. */

@@ -71,13 +71,9 @@ export class Dispatch {
     const { holdMs = NEVER, requeue } = this.#options.driver.capabilities
     const held = new Held(delivery, session, requeue ? this.#clock.now() + holdMs * 0.9 : NEVER)
     this.#settlement.add(held)
-    // A driver that delivers after pause() has resolved would deliver again and again what it is given back.
-    if (this.#handingBack) this.#settlement.leave(held)
-    else {
-      this.#alarm.by(held.dueAt)
-      this.#lanes.add(held)
-      this.#schedule()
-    }
+    this.#alarm.by(held.dueAt)
+    this.#lanes.add(held)
+    this.#schedule()
   }
 
   /** A session has ended by itself. What it delivered comes again. */

@@ -46,7 +46,11 @@ export class Emit implements Linked<Emit> {
 
   readonly id: string
   readonly ledger: Ledger
-  readonly items: Item[] = []
+  /**
+   * The first of its messages; each knows the next. No array: after a full buffer V8 would make each new one an
+   * old object, which keeps alive whatever it refers to, and the heap of an outage would grow with garbage.
+   */
+  first: Item | undefined
   /** When it ends as DEADLINE, in the clock's milliseconds. */
   deadline = Number.POSITIVE_INFINITY
   /** Takes the caller's signal off again. */
@@ -56,6 +60,7 @@ export class Emit implements Linked<Emit> {
   status: Result['status'] = 'pending'
   asked = false
 
+  #last: Item | undefined
   #failure: Failure | undefined
   #error: NotifyError | undefined
   /** Items that decide about this emit, and all items, which have not ended. */
@@ -69,7 +74,9 @@ export class Emit implements Linked<Emit> {
   }
 
   add(item: Item): void {
-    this.items.push(item)
+    if (this.#last === undefined) this.first = item
+    else this.#last.sibling = item
+    this.#last = item
     this.#open++
     if (item.decides) this.#deciding++
   }
@@ -102,7 +109,7 @@ export class Emit implements Linked<Emit> {
 
   /** Ends what is open of it, everywhere. */
   end(because: Failure): void {
-    for (const item of this.items) item.drop(because)
+    for (let item = this.first; item !== undefined; item = item.sibling) item.drop(because)
   }
 
   /** Ends an emit that never became a message. */
@@ -117,13 +124,18 @@ export class Emit implements Linked<Emit> {
 
   ask(): Promise<Receipt> {
     this.asked = true
+    // One that rejects before anybody can have attached himself is entered in the host's list of rejections that
+    // nobody handles, and has to be taken off it again.
+    if (this.status !== 'pending') return DONE.then(() => this.#outcome())
     return new Promise((resolve, reject) => {
-      if (this.status === 'pending') {
-        this.#waiters ??= []
-        this.#waiters.push({ resolve, reject })
-      } else if (this.status === 'confirmed') resolve(this.receipt())
-      else reject(this.error())
+      this.#waiters ??= []
+      this.#waiters.push({ resolve, reject })
     })
+  }
+
+  #outcome(): Receipt {
+    if (this.status === 'confirmed') return this.receipt()
+    throw this.error()
   }
 
   /** The error of a failed emit, made when somebody wants it: most are counted and never looked at. */
@@ -133,7 +145,9 @@ export class Emit implements Linked<Emit> {
   }
 
   receipt(): Receipt {
-    return { message_id: this.id, results: this.items.map((item) => item.result()) }
+    const results: Result[] = []
+    for (let item = this.first; item !== undefined; item = item.sibling) results.push(item.result())
+    return { message_id: this.id, results }
   }
 
   #decide(): void {

@@ -99,7 +99,7 @@ export class Ledger {
 
   /** A driver that is not required failed. It is told once for each emit and driver, whatever the topics. */
   optionalFailed(emit: Emit, item: Item): void {
-    for (const other of emit.items) {
+    for (let other = emit.first; other !== undefined; other = other.sibling) {
       if (other !== item && !other.decides && other.sender === item.sender && other.failure !== undefined) return
     }
     const because = item.failure

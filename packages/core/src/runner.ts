@@ -100,8 +100,6 @@ export class Runner {
       if ('code' in decoded) throw new NotifyError(decoded)
       const { envelope, extra } = decoded
       if (!run.matched && entry.where !== undefined && !entry.where(envelope)) {
-        // What nobody but a predicate has seen is as good as new.
-        held.fresh = decoded
         run.state = 'unmatched'
         return false
       }

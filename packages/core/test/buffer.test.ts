@@ -1,16 +1,24 @@
 import { describe, expect, test } from 'vitest'
 import { type NotifyError, PRIORITIES, type Priority, type Receipt } from '../src/index.ts'
-import { DOWN, emitting, trouble } from './support/publisher.ts'
+import { emitting } from './support/emitting.ts'
+import { DOWN, trouble } from './support/publisher.ts'
 
 const FOREVER = { timeoutMs: Number.POSITIVE_INFINITY }
 const AWAY = trouble('UNAVAILABLE', { scope: 'destination' })
 
 /** A notifier whose driver is blocked, so that everything waits, and what became of each emit by its name. */
-function waiting(buffer: { messages?: number; bytes?: number }, options: Parameters<typeof emitting>[0] = {}) {
+function waiting(
+  buffer: { messages?: number; bytes?: number },
+  options: Parameters<typeof emitting>[0] = {},
+) {
   const setup = emitting({ ...options, notifier: { ...FOREVER, buffer, ...options.notifier } })
   const ends = new Map<string, NotifyError | Receipt>()
   setup.driver.status('blocked')
-  const emit = (priority: Priority, name: string, rest: { bytes?: number; topics?: string[]; key?: string } = {}) => {
+  const emit = (
+    priority: Priority,
+    name: string,
+    rest: { bytes?: number; topics?: string[]; key?: string } = {},
+  ) => {
     const { bytes = 0, ...options } = rest
     const payload = { text: 'x'.repeat(bytes) }
     setup.notifier.notify(priority, name, payload, options).then(
@@ -76,7 +84,11 @@ describe('the buffer is bounded', () => {
     const bytes = one.driver.handed[0]?.message.body.length ?? 0
     for (const limits of [{ messages: 1 }, { bytes }]) {
       let reads = 0
-      const payload = { get a() { return ++reads } }
+      const payload = {
+        get a() {
+          return ++reads
+        },
+      }
       const { notifier } = waiting(limits)
       notifier.info('a', {})
       await expect(notifier.info('b', payload)).rejects.toMatchObject({ code: 'OVERLOADED' })
@@ -89,7 +101,14 @@ describe('the buffer is bounded', () => {
 describe('when it is full', () => {
   test('the lowest gives way to a higher one, the newest of it first', async () => {
     const { clock, driver, emit, ended } = waiting({ messages: 5 })
-    for (const [priority, name] of [['INFO', 'i1'], ['DEBUG', 'd1'], ['SAMPLE', 's1'], ['DEBUG', 'd2'], ['INFO', 'i2']] as const) emit(priority, name)
+    for (const [priority, name] of [
+      ['INFO', 'i1'],
+      ['DEBUG', 'd1'],
+      ['SAMPLE', 's1'],
+      ['DEBUG', 'd2'],
+      ['INFO', 'i2'],
+    ] as const)
+      emit(priority, name)
     for (const name of ['e1', 'e2', 'e3', 'e4', 'e5', 'e6']) emit('ERROR', name)
     expect(Object.entries(await ended())).toEqual([
       ['d2', 'SHED'],
@@ -115,7 +134,13 @@ describe('when it is full', () => {
       maybeSent: false,
       receipt: { results: [{ status: 'shed', attempts: 0 }] },
     })
-    expect(notifier.stats()).toMatchObject({ emitted: 2, shed: 1, failed: 0, pending: 1, drivers: [{ shed: 1, pending: 1 }] })
+    expect(notifier.stats()).toMatchObject({
+      emitted: 2,
+      shed: 1,
+      failed: 0,
+      pending: 1,
+      drivers: [{ shed: 1, pending: 1 }],
+    })
   })
 
   test('nothing gives way to its equal or its lower, and AUDIT and CRITICAL to nobody', async () => {
@@ -124,7 +149,8 @@ describe('when it is full', () => {
         const { emit, ended } = waiting({ messages: 1 })
         emit(low, 'low')
         emit(high, 'high')
-        const gives = PRIORITIES.indexOf(low) < PRIORITIES.indexOf(high) && low !== 'AUDIT' && low !== 'CRITICAL'
+        const gives =
+          PRIORITIES.indexOf(low) < PRIORITIES.indexOf(high) && low !== 'AUDIT' && low !== 'CRITICAL'
         expect(await ended(), `${low} for ${high}`).toEqual(gives ? { low: 'SHED' } : { high: 'OVERLOADED' })
       }
     }
@@ -228,7 +254,14 @@ describe('a destination that does not answer', () => {
     emit('INFO', 'first')
     await clock.settle()
     let reads = 0
-    for (let index = 0; index < 9; index++) notifier.info('more', { get a() { return ++reads } }).catch(() => {})
+    for (let index = 0; index < 9; index++)
+      notifier
+        .info('more', {
+          get a() {
+            return ++reads
+          },
+        })
+        .catch(() => {})
     expect(reads).toBe(4)
     expect(notifier.stats()).toMatchObject({ pending: 5, failed: 5 })
     for (let index = 0; index < 5; index++) emit('INFO', `other ${index}`, { topics: ['other'] })

@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process'
 import { describe, expect, test, vi } from 'vitest'
 import { createNotifier, type NotifierStats } from '../src/index.ts'
 import { FakeClock } from './support/clock.ts'
-import { DOWN, emitting, scripted, trouble } from './support/publisher.ts'
+import { emitting } from './support/emitting.ts'
+import { DOWN, scripted, trouble } from './support/publisher.ts'
 
 /** Resolves with what a promise has come to by now. */
 async function now<T>(clock: FakeClock, promise: Promise<T>): Promise<T | 'pending'> {
@@ -58,7 +59,8 @@ describe('flush', () => {
   test('of several each waits for its own', async () => {
     const { clock, driver, notifier } = emitting()
     const flushes: Promise<boolean>[] = []
-    const done = async () => (await Promise.all(flushes.map((flush) => now(clock, flush)))).map((end) => end === true)
+    const done = async () =>
+      (await Promise.all(flushes.map((flush) => now(clock, flush)))).map((end) => end === true)
     for (const name of ['a', 'b', 'c']) {
       notifier.info(name, {})
       flushes.push(notifier.flush())
@@ -80,7 +82,11 @@ describe('close', () => {
     notifier.info('b', {}).catch(() => {})
     notifier.info('', {}).catch(() => {})
     const closing = notifier.close()
-    await expect(notifier.info('c', {})).rejects.toMatchObject({ code: 'CLOSED', maybeSent: false, receipt: { results: [] } })
+    await expect(notifier.info('c', {})).rejects.toMatchObject({
+      code: 'CLOSED',
+      maybeSent: false,
+      receipt: { results: [] },
+    })
     await clock.settle()
     expect(driver.sent).toEqual(['a', 'b'])
     driver.confirm('a')
@@ -95,7 +101,18 @@ describe('close', () => {
       shed: 0,
       filtered: 0,
       pending: 0,
-      drivers: [{ driver: 'scripted', emitted: 2, confirmed: 1, failed: 1, shed: 0, pending: 0, inFlight: 0, late: 0 }],
+      drivers: [
+        {
+          driver: 'scripted',
+          emitted: 2,
+          confirmed: 1,
+          failed: 1,
+          shed: 0,
+          pending: 0,
+          inFlight: 0,
+          late: 0,
+        },
+      ],
     })
     expect([driver.closes, driver.observers, clock.timers]).toEqual([1, 0, 0])
   })
@@ -117,7 +134,9 @@ describe('close', () => {
     driver.status('blocked')
     notifier.info('waiting', {})
     const [handed] = driver.open
-    handed?.call.signal.addEventListener('abort', () => handed.settle({ ...handed.call.signal.reason, maybeSent: false }))
+    handed?.call.signal.addEventListener('abort', () =>
+      handed.settle({ ...handed.call.signal.reason, maybeSent: false }),
+    )
     const closing = notifier.close({ timeoutMs: 1_000 })
     await clock.advance(999)
     expect(notifier.stats().pending).toBe(3)
@@ -126,7 +145,14 @@ describe('close', () => {
     expect(notifier.stats().pending).toBe(1)
     await clock.advance(200)
     expect(await now(clock, closing)).toMatchObject({ emitted: 3, failed: 3, pending: 0 })
-    expect(failures.map(({ code, reason, maybeSent, receipt }) => [code, reason, maybeSent, receipt?.results[0]?.attempts])).toEqual([
+    expect(
+      failures.map(({ code, reason, maybeSent, receipt }) => [
+        code,
+        reason,
+        maybeSent,
+        receipt?.results[0]?.attempts,
+      ]),
+    ).toEqual([
       ['CLOSED', 'close-timeout', false, 0],
       ['CLOSED', 'close-timeout', false, 1],
       ['CLOSED', 'close-timeout', true, 1],
@@ -183,7 +209,9 @@ describe('close', () => {
   })
 
   test('hands nothing over afterwards, hears nothing, and counts what answers then as late', async () => {
-    const { clock, driver, notifier, statuses } = emitting({ reply: ({ key }) => (key === undefined ? 'hold' : trouble('THROTTLED')) })
+    const { clock, driver, notifier, statuses } = emitting({
+      reply: ({ key }) => (key === undefined ? 'hold' : trouble('THROTTLED')),
+    })
     notifier.info('a', {})
     notifier.info('b', {}, { key: 'k' })
     const closing = notifier.close({ timeoutMs: 0 })
@@ -197,7 +225,12 @@ describe('close', () => {
     await clock.advance(120_000)
     expect(driver.calls).toHaveLength(before)
     expect(statuses).toEqual([])
-    expect(notifier.stats()).toMatchObject({ confirmed: 0, failed: 2, pending: 0, drivers: [{ ...report, late: 1 }] })
+    expect(notifier.stats()).toMatchObject({
+      confirmed: 0,
+      failed: 2,
+      pending: 0,
+      drivers: [{ ...report, late: 1 }],
+    })
     expect(clock.timers).toBe(0)
   })
 
@@ -233,26 +266,29 @@ describe('a driver that is shared', () => {
     return { clock, driver, first: create(options), second: other(options) }
   }
 
-  test.each(['one copy', 'two copies'])('by %s of the package is closed by whoever holds it last, and each close ends its own alone', async (copies) => {
-    vi.resetModules()
-    const copy = copies === 'one copy' ? createNotifier : (await import('../src/index.ts')).createNotifier
-    expect(copy === createNotifier).toBe(copies === 'one copy')
-    const { clock, driver, first, second } = share(createNotifier, copy)
-    first.info('first', {})
-    second.info('second', {})
-    await clock.settle()
-    expect(driver.observers).toBe(2)
-    const closing = first.close({ timeoutMs: 100 })
-    await clock.advance(300)
-    expect(await closing).toMatchObject({ failed: 1, pending: 0 })
-    expect(driver.calls.map(({ signal }) => signal.aborted)).toEqual([true, false])
-    expect([driver.closes, driver.observers]).toEqual([0, 1])
-    driver.reply = 'confirm'
-    driver.confirm()
-    await expect(second.info('again', {})).resolves.toBeDefined()
-    await second.close()
-    expect(driver.closes).toBe(1)
-  })
+  test.each(['one copy', 'two copies'])(
+    'by %s of the package is closed by whoever holds it last, and each close ends its own alone',
+    async (copies) => {
+      vi.resetModules()
+      const copy = copies === 'one copy' ? createNotifier : (await import('../src/index.ts')).createNotifier
+      expect(copy === createNotifier).toBe(copies === 'one copy')
+      const { clock, driver, first, second } = share(createNotifier, copy)
+      first.info('first', {})
+      second.info('second', {})
+      await clock.settle()
+      expect(driver.observers).toBe(2)
+      const closing = first.close({ timeoutMs: 100 })
+      await clock.advance(300)
+      expect(await closing).toMatchObject({ failed: 1, pending: 0 })
+      expect(driver.calls.map(({ signal }) => signal.aborted)).toEqual([true, false])
+      expect([driver.closes, driver.observers]).toEqual([0, 1])
+      driver.reply = 'confirm'
+      driver.confirm()
+      await expect(second.info('again', {})).resolves.toBeDefined()
+      await second.close()
+      expect(driver.closes).toBe(1)
+    },
+  )
 
   test('by a notifier that comes after it was closed is closed again', async () => {
     const driver = scripted({ reply: 'confirm' })
@@ -266,9 +302,13 @@ describe('a driver that is shared', () => {
 
 describe('a process', () => {
   /** Runs `support/process.ts`, which does what it is told, and says how it ended. */
-  async function run(...what: string[]): Promise<{ code: number | null; signal: string | null; out: string; err: string }> {
+  async function run(
+    ...what: string[]
+  ): Promise<{ code: number | null; signal: string | null; out: string; err: string }> {
     const script = new URL('support/process.ts', import.meta.url).pathname
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, ...what], { timeout: 20_000 })
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, ...what], {
+      timeout: 20_000,
+    })
     let [out, err] = ['', '']
     child.stdout.on('data', (chunk) => {
       out += chunk
@@ -280,11 +320,31 @@ describe('a process', () => {
   }
 
   test('that exits with work pending says so in one line, also with two copies of the package', async () => {
-    const ends = await Promise.all([run('exit', '3'), run('exit', '1'), run('exit-copies', '2'), run('exit', '0')])
+    const ends = await Promise.all([
+      run('exit', '3'),
+      run('exit', '1'),
+      run('exit-copies', '2'),
+      run('exit', '0'),
+    ])
     expect(ends).toEqual([
-      { code: 7, signal: null, out: '', err: 'notify: 3 notifications were still pending when the process exited; await notifier.close() before\n' },
-      { code: 7, signal: null, out: '', err: 'notify: 1 notification was still pending when the process exited; await notifier.close() before\n' },
-      { code: 7, signal: null, out: '', err: 'notify: 4 notifications were still pending when the process exited; await notifier.close() before\n' },
+      {
+        code: 7,
+        signal: null,
+        out: '',
+        err: 'notify: 3 notifications were still pending when the process exited; await notifier.close() before\n',
+      },
+      {
+        code: 7,
+        signal: null,
+        out: '',
+        err: 'notify: 1 notification was still pending when the process exited; await notifier.close() before\n',
+      },
+      {
+        code: 7,
+        signal: null,
+        out: '',
+        err: 'notify: 4 notifications were still pending when the process exited; await notifier.close() before\n',
+      },
       { code: 7, signal: null, out: '', err: '' },
     ])
   })
@@ -292,7 +352,11 @@ describe('a process', () => {
   test('ends by itself after close, with nothing left behind and no word', async () => {
     const { out, ...end } = await run('close', '50')
     expect(end).toEqual({ code: 0, signal: null, err: '' })
-    const { before, after, report } = JSON.parse(out) as { before: string[]; after: string[]; report: NotifierStats }
+    const { before, after, report } = JSON.parse(out) as {
+      before: string[]
+      after: string[]
+      report: NotifierStats
+    }
     expect(after).toEqual(before)
     expect(report).toMatchObject({ emitted: 150, confirmed: 150, pending: 0 })
   })

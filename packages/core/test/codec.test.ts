@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { byteLength, parseJson, toBytes } from '../src/codec.ts'
-import { destinationsOf } from '../src/route.ts'
 import { type Envelope, jsonCodec } from '../src/index.ts'
+import { destinationsOf } from '../src/route.ts'
 
 const source = destinationsOf('notifications')[4]
 if (source === undefined) throw new Error('there are seven')
@@ -18,7 +18,10 @@ const envelope: Envelope = {
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
 const decode = (body: string | Uint8Array) => {
   try {
-    return jsonCodec().decode({ body: typeof body === 'string' ? new TextEncoder().encode(body) : body, headers: {} }, source)
+    return jsonCodec().decode(
+      { body: typeof body === 'string' ? new TextEncoder().encode(body) : body, headers: {} },
+      source,
+    )
   } catch (failure) {
     return failure
   }
@@ -38,14 +41,22 @@ describe('on the wire', () => {
     ['emoji', '🎉'],
     ['what ends a script', '</script>'],
   ])('%s in any field arrive as they were', (_, value) => {
-    const odd = { ...envelope, event_type: value, publisher_id: value, message_id: value, payload: { [value]: value } }
+    const odd = {
+      ...envelope,
+      event_type: value,
+      publisher_id: value,
+      message_id: value,
+      payload: { [value]: value },
+    }
     expect(decode(jsonCodec().encode(odd))).toEqual({ envelope: odd })
   })
 
   test('one codec serves changing publishers and event types', () => {
     const codec = jsonCodec()
     for (const name of ['a', 'b', 'b', 'a']) {
-      expect(JSON.parse(text(codec.encode({ ...envelope, publisher_id: name, event_type: `${name}!` })))).toMatchObject({
+      expect(
+        JSON.parse(text(codec.encode({ ...envelope, publisher_id: name, event_type: `${name}!` }))),
+      ).toMatchObject({
         publisher_id: name,
         event_type: `${name}!`,
       })
@@ -54,7 +65,14 @@ describe('on the wire', () => {
 
   test('arrays are carried; what is encoded as neither object nor array is refused', () => {
     expect(text(jsonCodec().encode({ ...envelope, payload: [1] }))).toContain('"payload":[1]')
-    for (const payload of [new Date(), Object('text'), Object(1), { toJSON: () => undefined }, { toJSON: () => 'text' }, () => {}]) {
+    for (const payload of [
+      new Date(),
+      Object('text'),
+      Object(1),
+      { toJSON: () => undefined },
+      { toJSON: () => 'text' },
+      () => {},
+    ]) {
       expect(() => jsonCodec().encode({ ...envelope, payload })).toThrow(
         expect.objectContaining({ code: 'INVALID', reason: 'payload-type' }),
       )
@@ -90,7 +108,9 @@ describe('off the wire', () => {
   })
 
   test('a byte order mark is skipped, and of a key that comes twice the last counts', () => {
-    expect(decode('\ufeff{"event_type":"x","event_type":"y"}')).toMatchObject({ envelope: { event_type: 'y' } })
+    expect(decode('\ufeff{"event_type":"x","event_type":"y"}')).toMatchObject({
+      envelope: { event_type: 'y' },
+    })
   })
 
   test('a missing priority is that of the destination', () => {
@@ -104,7 +124,9 @@ describe('off the wire', () => {
   })
 
   test('__proto__ in a payload is a key, and no prototype', () => {
-    const decoded = decode('{"event_type":"x","payload":{"__proto__":{"admin":true}}}') as { envelope: Envelope<{ admin?: boolean }> }
+    const decoded = decode('{"event_type":"x","payload":{"__proto__":{"admin":true}}}') as {
+      envelope: Envelope<{ admin?: boolean }>
+    }
     expect(decoded.envelope.payload.admin).toBeUndefined()
     expect(Object.keys(decoded.envelope.payload)).toEqual(['__proto__'])
   })

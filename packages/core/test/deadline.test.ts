@@ -1,14 +1,20 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import type { NotifyError } from '../src/index.ts'
-import { DOWN, emitting, envelopeOf, trouble } from './support/publisher.ts'
+import { emitting } from './support/emitting.ts'
+import { DOWN, envelopeOf, trouble } from './support/publisher.ts'
 
 const HOUR = 3_600_000
 const BUSY = trouble('THROTTLED')
 
 describe('a deadline', () => {
   test('is 60 s from the emit, unless the emit or its notifier says otherwise', async () => {
-    for (const [notifier, options, ms] of [[{}, {}, 60_000], [{ timeoutMs: 2_000 }, {}, 2_000], [{ timeoutMs: 2_000 }, { timeoutMs: 300 }, 300], [{}, { timeoutMs: 0.5 }, 1]] as const) {
+    for (const [notifier, options, ms] of [
+      [{}, {}, 60_000],
+      [{ timeoutMs: 2_000 }, {}, 2_000],
+      [{ timeoutMs: 2_000 }, { timeoutMs: 300 }, 300],
+      [{}, { timeoutMs: 0.5 }, 1],
+    ] as const) {
       const setup = emitting({ notifier })
       await setup.clock.advance(5)
       setup.notifier.info('a', {}, options)
@@ -35,12 +41,17 @@ describe('a deadline', () => {
   })
 
   test('that passes in flight ends it as maybeSent, and it leaves pending at once and its call in peace', async () => {
-    const { clock, driver, failures, notifier } = emitting({ notifier: { timeoutMs: 1_000 }, capabilities: { window: { messages: 1, bytes: 10_000 } } })
+    const { clock, driver, failures, notifier } = emitting({
+      notifier: { timeoutMs: 1_000 },
+      capabilities: { window: { messages: 1, bytes: 10_000 } },
+    })
     notifier.info('a', {})
     await clock.settle()
     notifier.info('b', {}, { timeoutMs: 10_000 })
     await clock.advance(1_000)
-    expect(failures).toMatchObject([{ code: 'DEADLINE', maybeSent: true, receipt: { results: [{ status: 'failed', attempts: 1 }] } }])
+    expect(failures).toMatchObject([
+      { code: 'DEADLINE', maybeSent: true, receipt: { results: [{ status: 'failed', attempts: 1 }] } },
+    ])
     expect(notifier.stats()).toMatchObject({ failed: 1, pending: 1, drivers: [{ inFlight: 0, pending: 1 }] })
     // It holds its place in the window until it is settled.
     expect(driver.sent).toEqual(['a'])
@@ -52,14 +63,21 @@ describe('a deadline', () => {
   })
 
   test('ends what is open of an emit, and leaves what has ended', async () => {
-    const { clock, driver, failures, notifier } = emitting({ notifier: { topics: ['one', 'two'], timeoutMs: 1_000 } })
+    const { clock, driver, failures, notifier } = emitting({
+      notifier: { topics: ['one', 'two'], timeoutMs: 1_000 },
+    })
     notifier.info('a', {})
     await clock.settle()
     driver.open[0]?.settle()
     await clock.advance(1_000)
     expect(failures[0]).toMatchObject({
       code: 'DEADLINE',
-      receipt: { results: [{ topic: 'one', status: 'confirmed' }, { topic: 'two', status: 'failed' }] },
+      receipt: {
+        results: [
+          { topic: 'one', status: 'confirmed' },
+          { topic: 'two', status: 'failed' },
+        ],
+      },
     })
   })
 
@@ -151,13 +169,18 @@ describe("a caller's signal", () => {
     const end = notifier.info('a', {}, { signal: abort.signal }).catch((error: NotifyError) => error)
     await clock.advance(500)
     abort.abort()
-    expect(await end).toMatchObject({ code: 'ABORTED', message: expect.stringContaining('UNAVAILABLE: refused') })
+    expect(await end).toMatchObject({
+      code: 'ABORTED',
+      message: expect.stringContaining('UNAVAILABLE: refused'),
+    })
   })
 })
 
 describe('a wall clock that jumps', () => {
   test.each([HOUR, -HOUR])('by %i ms expires, resends and hangs nothing', async (jump) => {
-    const { clock, driver, failures, notifier } = emitting({ notifier: { timeoutMs: 5_000, attemptTimeoutMs: 2_000 } })
+    const { clock, driver, failures, notifier } = emitting({
+      notifier: { timeoutMs: 5_000, attemptTimeoutMs: 2_000 },
+    })
     notifier.info('in flight', {})
     notifier.error('backs off', {})
     await clock.settle()

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type Emission, isNotifyError, type NotifyError } from '../src/index.ts'
-import { DOWN, emitting, scripted, trouble } from './support/publisher.ts'
+import { emitting } from './support/emitting.ts'
+import { DOWN, scripted, trouble } from './support/publisher.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
@@ -27,19 +28,29 @@ describe('an emission', () => {
     await expect(good.then(({ message_id }) => message_id)).resolves.toBe('good')
     await expect(good.catch(() => 'caught')).resolves.toMatchObject({ message_id: 'good' })
     await expect(good.finally(() => heard.push('good'))).resolves.toMatchObject({ message_id: 'good' })
-    await expect(bad.then(() => 'confirmed', ({ code }) => code)).resolves.toBe('INVALID')
+    await expect(
+      bad.then(
+        () => 'confirmed',
+        ({ code }) => code,
+      ),
+    ).resolves.toBe('INVALID')
     await expect(bad.catch(({ code }) => code)).resolves.toBe('INVALID')
     await expect(bad.finally(() => heard.push('bad'))).rejects.toMatchObject({ code: 'INVALID' })
     await expect(bad.then(null, null)).rejects.toMatchObject({ code: 'INVALID' })
     expect(heard).toEqual(['good', 'bad'])
-    expect(await Promise.allSettled([good, bad])).toMatchObject([{ status: 'fulfilled' }, { status: 'rejected' }])
+    expect(await Promise.allSettled([good, bad])).toMatchObject([
+      { status: 'fulfilled' },
+      { status: 'rejected' },
+    ])
     await expect((async () => good)()).resolves.toMatchObject({ message_id: 'good' })
     await expect(good.then(() => Promise.reject(new Error('theirs')))).rejects.toThrow('theirs')
   })
 
   test('fails with a NotifyError that says everything, and the same one to whoever asks', async () => {
     const cause = new Error('native')
-    const { notifier } = emitting({ reply: trouble('UNROUTABLE', { reason: 'no-route', message: 'No queue is bound.', cause }) })
+    const { notifier } = emitting({
+      reply: trouble('UNROUTABLE', { reason: 'no-route', message: 'No queue is bound.', cause }),
+    })
     const emission = notifier.info('a', {})
     const error = await emission.catch((error: NotifyError) => error)
     expect(isNotifyError(error)).toBe(true)
@@ -54,7 +65,15 @@ describe('an emission', () => {
       message: 'UNROUTABLE (no-route): No queue is bound.',
       receipt: {
         message_id: emission.message_id,
-        results: [{ driver: 'scripted', topic: 'notifications', status: 'failed', attempts: 1, failure: { code: 'UNROUTABLE' } }],
+        results: [
+          {
+            driver: 'scripted',
+            topic: 'notifications',
+            status: 'failed',
+            attempts: 1,
+            failure: { code: 'UNROUTABLE' },
+          },
+        ],
       },
     })
     expect(await emission.catch((again: NotifyError) => again)).toBe(error)
@@ -79,7 +98,10 @@ describe('a failure', () => {
     await clock.microtasks()
     expect(failures).toEqual([])
     await clock.settle()
-    expect(failures).toMatchObject([{ reason: 'event-type' }, { code: 'INVALID', receipt: { message_id: emission.message_id } }])
+    expect(failures).toMatchObject([
+      { reason: 'event-type' },
+      { code: 'INVALID', receipt: { message_id: emission.message_id } },
+    ])
     await clock.settle()
     expect(failures).toHaveLength(2)
   })
@@ -122,11 +144,37 @@ test('an emit never throws, whatever it is given, and has one counted outcome', 
   const fail = () => {
     throw new Error('theirs')
   }
-  const hostile = new Proxy({}, { get: fail, has: fail, ownKeys: fail, getPrototypeOf: fail, getOwnPropertyDescriptor: fail })
-  const ODD: unknown[] = [undefined, null, '', 'a', 0, Number.NaN, true, 1n, Symbol('s'), () => {}, {}, [], Object.create(null), hostile, new Proxy(() => {}, { apply: fail })]
+  const hostile = new Proxy(
+    {},
+    { get: fail, has: fail, ownKeys: fail, getPrototypeOf: fail, getOwnPropertyDescriptor: fail },
+  )
+  const ODD: unknown[] = [
+    undefined,
+    null,
+    '',
+    'a',
+    0,
+    Number.NaN,
+    true,
+    1n,
+    Symbol('s'),
+    () => {},
+    {},
+    [],
+    Object.create(null),
+    hostile,
+    new Proxy(() => {}, { apply: fail }),
+  ]
   const OPTIONS: unknown[] = [
     ...ODD,
-    ...['key', 'headers', 'topics', 'timeoutMs', 'signal', 'messageId'].flatMap((name) => [...ODD.map((value) => ({ [name]: value })), { get [name]() { return fail() } }]),
+    ...['key', 'headers', 'topics', 'timeoutMs', 'signal', 'messageId'].flatMap((name) => [
+      ...ODD.map((value) => ({ [name]: value })),
+      {
+        get [name]() {
+          return fail()
+        },
+      },
+    ]),
     { topics: [hostile] },
     { headers: { a: hostile } },
     { signal: { aborted: true, addEventListener() {} } },
@@ -185,7 +233,12 @@ describe('options of an emit are refused with a reason, and nothing is sent:', (
   ])('%s: %j', async (reason, options, says = '') => {
     const { clock, driver, notifier } = emitting({ reply: 'confirm' })
     const error = await notifier.info('a', {}, options).catch((error: NotifyError) => error)
-    expect(error).toMatchObject({ code: 'INVALID', reason, receipt: { results: [] }, message: expect.stringContaining(says) })
+    expect(error).toMatchObject({
+      code: 'INVALID',
+      reason,
+      receipt: { results: [] },
+      message: expect.stringContaining(says),
+    })
     await clock.settle()
     expect(driver.calls).toEqual([])
     expect(notifier.stats()).toMatchObject({ emitted: 1, failed: 1 })
@@ -210,7 +263,10 @@ describe('options of an emit are refused with a reason, and nothing is sent:', (
 
   test('ABORTED: a signal that fired before the call', async () => {
     const { driver, notifier } = emitting({ reply: 'confirm' })
-    await expect(notifier.info('a', {}, { signal })).rejects.toMatchObject({ code: 'ABORTED', maybeSent: false })
+    await expect(notifier.info('a', {}, { signal })).rejects.toMatchObject({
+      code: 'ABORTED',
+      maybeSent: false,
+    })
     expect(driver.calls).toEqual([])
   })
 })
@@ -226,17 +282,31 @@ test('an id that the caller gives is kept, over retries and in a refusal', async
 
 test('off costs nothing: a driver that discards gets nothing, and nobody looks at what is emitted', async () => {
   let looked = 0
-  const touchy: object = new Proxy({}, { get: () => looked++, has: () => looked++ > 0, ownKeys: () => [String(looked++)] })
+  const touchy: object = new Proxy(
+    {},
+    { get: () => looked++, has: () => looked++ > 0, ownKeys: () => [String(looked++)] },
+  )
   const driver = scripted({ capabilities: { discards: true } })
   const { clock, failures, notifier } = emitting({ notifier: { driver, strict: true } })
-  const emissions = [notifier.info('', touchy), notifier.notify('nonsense' as 'INFO', 7 as never, touchy, touchy)]
+  const emissions = [
+    notifier.info('', touchy),
+    notifier.notify('nonsense' as 'INFO', 7 as never, touchy, touchy),
+  ]
   expect(await Promise.all(emissions)).toMatchObject([{ results: [] }, { results: [] }])
   expect(emissions[0]?.message_id).toMatch(UUID)
   expect(emissions[0]?.message_id).toBe((await emissions[0])?.message_id)
   await clock.settle()
   expect({ looked, failures, calls: driver.calls }).toEqual({ looked: 0, failures: [], calls: [] })
   expect(notifier.isEnabled()).toBe(false)
-  expect(notifier.stats()).toEqual({ emitted: 2, confirmed: 0, failed: 0, shed: 0, filtered: 2, pending: 0, drivers: [] })
+  expect(notifier.stats()).toEqual({
+    emitted: 2,
+    confirmed: 0,
+    failed: 0,
+    shed: 0,
+    filtered: 2,
+    pending: 0,
+    drivers: [],
+  })
   await notifier.close()
   expect(driver.closes).toBe(1)
   await expect(notifier.info('a', {})).rejects.toMatchObject({ code: 'CLOSED' })

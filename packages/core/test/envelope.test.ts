@@ -1,5 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { checkHeader, checkHeaders, checkKey, checkMessageId, checkName, checkTopic, isPriority, readEnvelope } from '../src/envelope.ts'
+import {
+  checkHeader,
+  checkHeaders,
+  checkKey,
+  checkMessageId,
+  checkName,
+  checkTopic,
+  isPriority,
+  readEnvelope,
+} from '../src/envelope.ts'
 import { PRIORITIES } from '../src/index.ts'
 
 const read = (value: unknown) => {
@@ -49,7 +58,9 @@ describe('reading is tolerant', () => {
   })
 
   test('unknown fields are kept, __proto__ as data', () => {
-    const envelope = read(JSON.parse('{"event_type":"x","extra":1,"__proto__":{"polluted":true},"constructor":2}'))
+    const envelope = read(
+      JSON.parse('{"event_type":"x","extra":1,"__proto__":{"polluted":true},"constructor":2}'),
+    )
     expect(envelope).toMatchObject({ extra: 1, constructor: 2 })
     expect(Object.getOwnPropertyDescriptor(envelope, '__proto__')?.value).toEqual({ polluted: true })
     expect(envelope).not.toHaveProperty('polluted')
@@ -74,7 +85,13 @@ describe('reading is tolerant', () => {
     [{ event_type: 'x', priority: 3 }, 'priority'],
     [{ event_type: 'x', priority: 'toString' }, 'priority'],
   ])('%j is CORRUPT, %s', (value, reason) => {
-    expect(read(value)).toMatchObject({ code: 'CORRUPT', reason, retryable: false, maybeSent: false, scope: 'message' })
+    expect(read(value)).toMatchObject({
+      code: 'CORRUPT',
+      reason,
+      retryable: false,
+      maybeSent: false,
+      scope: 'message',
+    })
   })
 })
 
@@ -88,29 +105,53 @@ test('the seven priorities are a closed, frozen set', () => {
 describe('writing is strict', () => {
   const CONTROLS = ['\0', '\n', '\r', '\t', '\x1f', '\x7f', '\x85']
 
-  test.each(['compute.create_instance', 'Instance Creation', 'nova-compute:host1', 'é✓🎉', '*', '>', '#', 'a.*.>', ' ', 'x'.repeat(255)])(
-    'name %j is legal',
-    (name) => {
-      expect(checkName('event_type', name)).toBeUndefined()
-      expect(checkName('publisher_id', name)).toBeUndefined()
-    },
-  )
+  test.each([
+    'compute.create_instance',
+    'Instance Creation',
+    'nova-compute:host1',
+    'é✓🎉',
+    '*',
+    '>',
+    '#',
+    'a.*.>',
+    ' ',
+    'x'.repeat(255),
+  ])('name %j is legal', (name) => {
+    expect(checkName('event_type', name)).toBeUndefined()
+    expect(checkName('publisher_id', name)).toBeUndefined()
+  })
 
-  test.each(['', 'x'.repeat(256), 'a\r\nPUB evil 0\r\n', ...CONTROLS.map((control) => `a${control}b`), 7, null, undefined, {}, ['a']])(
-    'name %j is refused',
-    (name) => {
-      expect(checkName('event_type', name)).toMatchObject({ code: 'INVALID', reason: 'event-type' })
-      expect(checkName('publisher_id', name)).toMatchObject({ code: 'INVALID', reason: 'publisher-id' })
-    },
-  )
+  test.each([
+    '',
+    'x'.repeat(256),
+    'a\r\nPUB evil 0\r\n',
+    ...CONTROLS.map((control) => `a${control}b`),
+    7,
+    null,
+    undefined,
+    {},
+    ['a'],
+  ])('name %j is refused', (name) => {
+    expect(checkName('event_type', name)).toMatchObject({ code: 'INVALID', reason: 'event-type' })
+    expect(checkName('publisher_id', name)).toMatchObject({ code: 'INVALID', reason: 'publisher-id' })
+  })
 
-  test.each(['notifications', 'versioned_notifications', 'a', '7', 'a.b.c', 'a-b.c_d', 'a.b_', 'a._b', 'x'.repeat(64), `${'x'.repeat(64)}.dead`, 'a.dead.dead'])(
-    'topic and group %s are legal',
-    (name) => {
-      expect(checkTopic(name)).toBeUndefined()
-      expect(checkTopic(name, 'group')).toBeUndefined()
-    },
-  )
+  test.each([
+    'notifications',
+    'versioned_notifications',
+    'a',
+    '7',
+    'a.b.c',
+    'a-b.c_d',
+    'a.b_',
+    'a._b',
+    'x'.repeat(64),
+    `${'x'.repeat(64)}.dead`,
+    'a.dead.dead',
+  ])('topic and group %s are legal', (name) => {
+    expect(checkTopic(name)).toBeUndefined()
+    expect(checkTopic(name, 'group')).toBeUndefined()
+  })
 
   test.each([
     '$JS.API.X',
@@ -141,9 +182,12 @@ describe('writing is strict', () => {
     expect(checkTopic(name, 'group')).toMatchObject({ code: 'INVALID', reason: 'group' })
   })
 
-  test.each(['a', '!~', 'x'.repeat(128), 'f81d4fae-7dec-11d0-a765-00a0c91e6bf6'])('message id %s is legal', (id) => {
-    expect(checkMessageId(id)).toBeUndefined()
-  })
+  test.each(['a', '!~', 'x'.repeat(128), 'f81d4fae-7dec-11d0-a765-00a0c91e6bf6'])(
+    'message id %s is legal',
+    (id) => {
+      expect(checkMessageId(id)).toBeUndefined()
+    },
+  )
   test.each(['', 'a b', 'é', 'a\n', 'x'.repeat(129), 7, null])('message id %j is refused', (id) => {
     expect(checkMessageId(id)).toMatchObject({ code: 'INVALID', reason: 'message-id' })
   })
@@ -151,9 +195,12 @@ describe('writing is strict', () => {
   test.each(['a', 'order 7', 'é🎉', 'x'.repeat(255)])('key %j is legal', (key) => {
     expect(checkKey(key)).toBeUndefined()
   })
-  test.each(['', 'x'.repeat(256), '\ud800', ...CONTROLS.map((control) => `a${control}`), 7, null])('key %j is refused', (key) => {
-    expect(checkKey(key)).toMatchObject({ code: 'INVALID', reason: 'key' })
-  })
+  test.each(['', 'x'.repeat(256), '\ud800', ...CONTROLS.map((control) => `a${control}`), 7, null])(
+    'key %j is refused',
+    (key) => {
+      expect(checkKey(key)).toMatchObject({ code: 'INVALID', reason: 'key' })
+    },
+  )
 
   test.each([
     [{}],
@@ -167,7 +214,7 @@ describe('writing is strict', () => {
     expect(checkHeaders(headers)).toBeUndefined()
   })
 
-  test.each([
+  test.each<[headers: unknown, reason: string]>([
     [{ '': 'a' }, 'header-name'],
     [{ 'a b': 'a' }, 'header-name'],
     [{ 'a:': 'a' }, 'header-name'],
@@ -180,7 +227,7 @@ describe('writing is strict', () => {
     [{ a: null }, 'header-value'],
     [{ a: ['b'] }, 'header-value'],
     [{ a: '\ud800' }, 'header-value'],
-    ...CONTROLS.slice(0, -1).map((control) => [{ a: `b${control}c` }, 'header-value']),
+    ...CONTROLS.slice(0, -1).map((control): [object, string] => [{ a: `b${control}c` }, 'header-value']),
     [{ 'notify-key': 'a' }, 'header-reserved'],
     [{ 'Notify-Dead': 'a' }, 'header-reserved'],
     [{ 'NOTIFY-x': 'a' }, 'header-reserved'],

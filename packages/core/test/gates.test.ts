@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { createNotifier, type NotifyError } from '../src/index.ts'
 import { FakeClock } from './support/clock.ts'
-import { DOWN, type Emitting, emitting, type Scripted, scripted, trouble } from './support/publisher.ts'
+import { type Emitting, emitting } from './support/emitting.ts'
+import { DOWN, type Scripted, scripted, trouble } from './support/publisher.ts'
 
 const FOREVER = { timeoutMs: Number.POSITIVE_INFINITY }
 const UNROUTABLE = trouble('UNROUTABLE', { scope: 'destination', reason: 'no-route' })
@@ -21,7 +22,8 @@ function timesOf({ clock, driver }: Emitting): number[] {
   }
   return times
 }
-const gapsOf = (times: readonly number[]) => times.slice(1).map((time, index) => time - (times[index] as number))
+const gapsOf = (times: readonly number[]) =>
+  times.slice(1).map((time, index) => time - (times[index] as number))
 
 const codes = (errors: readonly NotifyError[]) => errors.map(({ code }) => code)
 
@@ -61,7 +63,14 @@ describe('an outage of the transport', () => {
     for (let seed = 1; seed <= 40; seed++) {
       const clock = new FakeClock(seed)
       const driver = scripted({ reply: DOWN })
-      const notifier = createNotifier({ publisherId: 'test', driver, clock, onFailure: () => {}, onStatus: () => {}, ...FOREVER })
+      const notifier = createNotifier({
+        publisherId: 'test',
+        driver,
+        clock,
+        onFailure: () => {},
+        onStatus: () => {},
+        ...FOREVER,
+      })
       const times = timesOf({ clock, driver } as Emitting)
       notifier.info('a', {})
       await clock.advance(30_000)
@@ -333,7 +342,9 @@ describe('an outage of one destination', () => {
 
 describe('what waiting cannot cure', () => {
   test('fails what waits, and new emits with it, until the next probe', async () => {
-    const { clock, driver, failures, notifier } = emitting({ notifier: { ...FOREVER, backoff: { minMs: 1_000 } } })
+    const { clock, driver, failures, notifier } = emitting({
+      notifier: { ...FOREVER, backoff: { minMs: 1_000 } },
+    })
     notifier.info('a', {})
     await clock.settle()
     driver.fail(DOWN)
@@ -343,7 +354,13 @@ describe('what waiting cannot cure', () => {
     driver.fail(PASSWORD)
     expect(notifier.stats()).toMatchObject({ failed: 4, pending: 0 })
     let reads = 0
-    await expect(notifier.info('e', { get a() { return ++reads } })).rejects.toMatchObject({
+    await expect(
+      notifier.info('e', {
+        get a() {
+          return ++reads
+        },
+      }),
+    ).rejects.toMatchObject({
       code: 'UNAUTHENTICATED',
       reason: 'password',
       maybeSent: false,
@@ -387,10 +404,18 @@ describe('what waiting cannot cure', () => {
     const { clock, driver, notifier } = emitting({
       reply: ({ destination }) => (destination.topic === 'missing' ? UNROUTABLE : 'confirm'),
     })
-    await expect(notifier.info('a', {}, { topics: ['missing'] })).rejects.toMatchObject({ code: 'UNROUTABLE', receipt: { results: [{ attempts: 1 }] } })
+    await expect(notifier.info('a', {}, { topics: ['missing'] })).rejects.toMatchObject({
+      code: 'UNROUTABLE',
+      receipt: { results: [{ attempts: 1 }] },
+    })
     await expect(notifier.info('b', {}, { topics: ['missing', 'there'] })).rejects.toMatchObject({
       code: 'UNROUTABLE',
-      receipt: { results: [{ topic: 'missing', attempts: 0 }, { topic: 'there', status: 'confirmed' }] },
+      receipt: {
+        results: [
+          { topic: 'missing', attempts: 0 },
+          { topic: 'there', status: 'confirmed' },
+        ],
+      },
     })
     await expect(notifier.info('c', {})).resolves.toBeDefined()
     await clock.advance(2_000)
@@ -400,7 +425,12 @@ describe('what waiting cannot cure', () => {
 
   test('does not touch what is in flight, which ends by its own answer', async () => {
     const { clock, driver, notifier } = emitting()
-    const ends = ['a', 'b', 'c'].map((name) => notifier.info(name, {}).then(() => 'confirmed', ({ code }) => code))
+    const ends = ['a', 'b', 'c'].map((name) =>
+      notifier.info(name, {}).then(
+        () => 'confirmed',
+        ({ code }) => code,
+      ),
+    )
     await clock.settle()
     driver.fail(PASSWORD, 'a')
     expect(notifier.stats()).toMatchObject({ failed: 1, pending: 2 })

@@ -6,7 +6,11 @@ const longName = 'a'.repeat(255)
 describe('globs mean what they mean in Python', () => {
   // Each row was checked against fnmatch.fnmatchcase.
   test.each<[glob: string, matching: string[], others: string[]]>([
-    ['compute.create', ['compute.create'], ['Compute.create', 'compute_create', 'compute.create.x', 'xcompute.create', '']],
+    [
+      'compute.create',
+      ['compute.create'],
+      ['Compute.create', 'compute_create', 'compute.create.x', 'xcompute.create', ''],
+    ],
     ['*', ['', 'a', 'a.b\nc'], []],
     ['compute.*', ['compute.', 'compute.a', 'compute.a.b', 'compute.\n'], ['compute', 'xcompute.a']],
     ['*.error', ['.error', 'a.b.error'], ['error', 'a.error\n']],

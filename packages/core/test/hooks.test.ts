@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Notifier, NotifierOptions } from '../src/index.ts'
 import { complain } from '../src/observe.ts'
-import { DOWN, emitting, scripted, trouble } from './support/publisher.ts'
+import { emitting } from './support/emitting.ts'
+import { DOWN, scripted, trouble } from './support/publisher.ts'
 
 /** Lines on stderr. */
 let lines: string[] = []
@@ -18,11 +19,15 @@ const silent = { onFailure: undefined, onStatus: undefined } satisfies Partial<N
 
 describe('without hooks', () => {
   test('a failure is one line on stderr for each code and second, with a count', async () => {
-    const { clock, notifier } = emitting({ notifier: silent, reply: trouble('FORBIDDEN', { message: 'Not yours.' }) })
+    const { clock, notifier } = emitting({
+      notifier: silent,
+      reply: trouble('FORBIDDEN', { message: 'Not yours.' }),
+    })
     for (let index = 0; index < 5; index++) notifier.info('a', {})
     for (let index = 0; index < 3; index++) notifier.info('', {})
     await clock.settle()
-    const refused = 'notify: INVALID (event-type): event_type must be 1 to 255 characters without control characters.'
+    const refused =
+      'notify: INVALID (event-type): event_type must be 1 to 255 characters without control characters.'
     expect(lines).toEqual([refused, 'notify: FORBIDDEN: Not yours.'])
     await clock.advance(999)
     notifier.info('', {})
@@ -63,7 +68,10 @@ describe('without hooks', () => {
     driver.reply = 'confirm'
     driver.status('up')
     await clock.settle()
-    expect(lines.slice(1)).toEqual(['notify: scripted is blocked: THROTTLED Memory alarm.', 'notify: scripted is up'])
+    expect(lines.slice(1)).toEqual([
+      'notify: scripted is blocked: THROTTLED Memory alarm.',
+      'notify: scripted is up',
+    ])
     driver.reply = trouble('UNROUTABLE', { scope: 'destination', message: 'No queue.' })
     notifier.info('a', {}).catch(() => {})
     await clock.settle()
@@ -98,7 +106,9 @@ describe('onStatus', () => {
     await clock.advance(2_000)
     notifier.info('a', {})
     await clock.settle()
-    expect(statuses.slice(3)).toEqual([{ driver: 'scripted', state: 'up', destination: 'notifications.info' }])
+    expect(statuses.slice(3)).toEqual([
+      { driver: 'scripted', state: 'up', destination: 'notifications.info' },
+    ])
     driver.status('blocked')
     driver.status('up')
     expect(statuses.slice(4)).toEqual([
@@ -113,7 +123,10 @@ describe('onStatus', () => {
     await clock.advance(20_000)
     driver.reply = trouble('UNAUTHENTICATED', { scope: 'transport', retryable: true })
     await clock.advance(4_000)
-    expect(statuses.map(({ state, failure }) => `${state} ${failure?.code}`)).toEqual(['down UNAVAILABLE', 'down UNAUTHENTICATED'])
+    expect(statuses.map(({ state, failure }) => `${state} ${failure?.code}`)).toEqual([
+      'down UNAVAILABLE',
+      'down UNAUTHENTICATED',
+    ])
   })
 })
 
@@ -124,19 +137,28 @@ describe('a hook of the user', () => {
   const odd = [
     ['throws', boom, 'threw: Error: theirs'],
     ['rejects', async () => boom(), 'rejected: Error: theirs'],
-    ['throws what cannot be shown', () => { throw Object.create(null) }, 'threw: something that cannot be shown'],
+    [
+      'throws what cannot be shown',
+      () => {
+        throw Object.create(null)
+      },
+      'threw: something that cannot be shown',
+    ],
   ] as const
 
-  test.each(odd)('onFailure that %s costs a line, and the next failure is told all the same', async (_, hook, line) => {
-    const onFailure = vi.fn(hook)
-    const { clock, notifier } = emitting({ notifier: { onFailure } })
-    notifier.info('', {})
-    notifier.info('', {})
-    await clock.settle()
-    expect(onFailure).toHaveBeenCalledTimes(2)
-    expect(lines).toEqual([`notify: onFailure ${line}`, `notify: onFailure ${line}`])
-    expect(notifier.stats()).toMatchObject({ failed: 2, pending: 0 })
-  })
+  test.each(odd)(
+    'onFailure that %s costs a line, and the next failure is told all the same',
+    async (_, hook, line) => {
+      const onFailure = vi.fn(hook)
+      const { clock, notifier } = emitting({ notifier: { onFailure } })
+      notifier.info('', {})
+      notifier.info('', {})
+      await clock.settle()
+      expect(onFailure).toHaveBeenCalledTimes(2)
+      expect(lines).toEqual([`notify: onFailure ${line}`, `notify: onFailure ${line}`])
+      expect(notifier.stats()).toMatchObject({ failed: 2, pending: 0 })
+    },
+  )
 
   test.each(odd)('onStatus that %s costs a line, and nothing else', async (_, hook, line) => {
     const { clock, driver, notifier } = emitting({ reply: DOWN, notifier: { onStatus: hook } })
@@ -182,13 +204,15 @@ describe('a hook of the user', () => {
   test('may emit to as many topics as it likes, from onStatus, while messages are handed over', async () => {
     let made = 0
     const onStatus = () => {
-      for (let index = 0; index < 700; index++) notifier.error('from onStatus', {}, { topics: [`made-${made++}`] })
+      for (let index = 0; index < 700; index++)
+        notifier.error('from onStatus', {}, { topics: [`made-${made++}`] })
     }
     const driver = scripted({ reply: 'confirm' })
     const { clock, notifier } = emitting({ notifier: { driver, onStatus } })
     for (let rounds = 0; rounds < 4; rounds++) {
       for (const topic of ['one', 'two', 'three']) notifier.info('a', {}, { topics: [topic] })
-      driver.reply = ({ destination: { topic } }) => (topic === 'one' ? trouble('UNAVAILABLE', { scope: 'destination' }) : 'confirm')
+      driver.reply = ({ destination: { topic } }) =>
+        topic === 'one' ? trouble('UNAVAILABLE', { scope: 'destination' }) : 'confirm'
       await clock.settle()
       driver.reply = 'confirm'
       await clock.advance(2_000)

@@ -223,6 +223,9 @@ describe('while the dead letter cannot be written', () => {
     expect(bench.listener.stats()).toMatchObject({ pending: 10, dead: 0 })
     expect(bench.driver.published.length).toBeGreaterThan(10)
     expect(bench.driver.published.length, 'and not in a hot loop').toBeLessThan(600)
+    const health = bench.listener.health()
+    await bench.clock.settle()
+    expect((await health).warnings).not.toEqual([])
     bench.driver.onPublish = undefined
     await bench.clock.advance(15_000)
     expect(bench.listener.stats()).toMatchObject({ pending: 0, dead: 10 })
@@ -274,6 +277,21 @@ describe('while the dead letter cannot be written', () => {
   })
 })
 
+test('a dead letter whose original is lost is not tried again', async () => {
+  const bench = await open()
+  bench.driver.onPublish = answer(
+    ...Array.from({ length: 9 }, () => broken('FORBIDDEN', { scope: 'message' })),
+  )
+  bench.driver.deliver()
+  await bench.clock.settle()
+  bench.driver.subscription().end()
+  await bench.clock.settle()
+  const { length } = bench.driver.published
+  await bench.clock.advance(60_000)
+  expect(bench.driver.published).toHaveLength(length)
+  expect(bench.listener.stats()).toMatchObject({ lost: 1, dead: 0, pending: 0 })
+})
+
 describe('refused for its shape', () => {
   test.each(['TOO_LARGE', 'INVALID', 'UNSUPPORTED'] as const)(
     '(%s) it is tried once more without any header',
@@ -320,9 +338,7 @@ describe('refused for its shape', () => {
     expect(handle).toHaveBeenCalledTimes(1)
     const health = bench.listener.health()
     await bench.clock.settle()
-    expect((await health).warnings).toEqual([
-      '1 dead letters are refused by the broker, and their messages are kept',
-    ])
+    expect((await health).warnings).toEqual(['1 dead letters are refused, and their messages are kept'])
     bench.driver.onPublish = undefined
     await bench.clock.advance(8_000)
     expect(bench.listener.stats()).toMatchObject({ dead: 1, pending: 0 })

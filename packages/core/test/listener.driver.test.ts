@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { Reject } from '../src/control.ts'
+import { Reject, Requeue } from '../src/control.ts'
 import type { Delivery, Subscription } from '../src/driver.ts'
 import type { Failure } from '../src/errors.ts'
 import { Bench, broken, type ScriptedSubscription } from './support/consumer.ts'
@@ -61,9 +61,9 @@ describe('a subscription that ends', () => {
     ['at once, for ever, for no reason', (subscription: ScriptedSubscription) => subscription.end()],
     [
       'at once, for ever, and the driver says "up" each time',
-      (_: ScriptedSubscription, bench: Bench) => {
-        bench.driver.status({ state: 'up' })
-        _.end(broken('UNAVAILABLE'))
+      (subscription: ScriptedSubscription, bench: Bench) => {
+        subscription.end(broken('UNAVAILABLE'))
+        setImmediate(() => bench.driver.status({ state: 'up' }))
       },
     ],
   ])('%s makes no hot loop', async (_, end) => {
@@ -250,6 +250,41 @@ describe('an ack that', () => {
     bench.driver.subscription().onDelivery(first)
     await bench.clock.settle()
     expect(bench.listener.stats()).toMatchObject({ received: 2, acked: 2 })
+  })
+})
+
+describe('an answer that comes when all is over', () => {
+  test.each([
+    ['true', () => true],
+    ['UNSUPPORTED', () => Promise.reject(broken('UNSUPPORTED'))],
+  ])('(%s) changes nothing', async (_, late) => {
+    const bench = await new Bench({
+      handlers: [
+        {
+          priorities: ['INFO'],
+          handle(n) {
+            if (n.event_type === 'back') throw new Requeue()
+          },
+        },
+      ],
+    }).start()
+    const answered = Promise.withResolvers<unknown>()
+    const deliver = async (event_type: string) => {
+      const delivery = bench.driver.subscription().make({ event_type })
+      delivery.answer = () => answered.promise
+      bench.driver.subscription().onDelivery(delivery)
+    }
+    // One is acknowledged, one given back by its handler, and one by stop().
+    await deliver('ack')
+    await deliver('back')
+    await bench.clock.settle()
+    await deliver('stop')
+    const report = await bench.stop()
+    expect(report).toMatchObject({ received: 3, lost: 3, pending: 0 })
+    answered.resolve(late())
+    await bench.clock.settle()
+    expect(bench.listener.stats()).toEqual(report)
+    expect(bench.clock.timers).toBe(0)
   })
 })
 

@@ -292,14 +292,17 @@ describe('order within a key', () => {
     expect(bench.listener.stats().pending).toBe(2)
   })
 
-  test('it holds over a subscription that ended while its handler runs', async () => {
+  test.each([
+    ['succeeds', undefined],
+    ['fails', new Error('no')],
+  ])('it holds over a subscription that ended while its handler runs, until that %s', async (_, error) => {
     const { bench, log, end } = await keyed(['k'])
     bench.driver.subscription().end()
     await bench.clock.advance(5_000)
     bench.driver.deliver({ event_type: 'again', key: 'k' })
     await bench.clock.settle()
     expect(log).toEqual(['0'])
-    await end('0')
+    await end('0', error)
     expect(log).toEqual(['0', 'again'])
   })
 })

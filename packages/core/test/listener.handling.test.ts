@@ -75,6 +75,7 @@ describe('what a handler gets', () => {
     const bench = await new Bench({
       attempts: { max: 2 },
       handlers: [
+        { priorities: ['INFO'], handle: change },
         {
           priorities: ['INFO'],
           handle(n, context) {
@@ -87,7 +88,7 @@ describe('what a handler gets', () => {
     }).start()
     bench.driver.deliver({ payload: { a: 1 }, headers: { h: 'v' } })
     await bench.clock.advance(1_000)
-    expect(seen).toEqual(Array.from({ length: 3 }, () => [{ a: 1 }, { h: 'v' }]).flat())
+    expect(seen).toEqual(Array.from({ length: 4 }, () => [{ a: 1 }, { h: 'v' }]).flat())
     expect(bench.driver.published[0]?.headers).toEqual({ h: 'v', 'notify-dead': expect.any(String) })
   })
 
@@ -120,6 +121,11 @@ describe('what a handler gets', () => {
     await bench.clock.settle()
     expect(asked).toEqual(['a', 'b'])
     expect(bench.listener.stats().acked).toBe(1)
+
+    const none = await new Bench({ codecs: [codec('first', false), codec('second', false)] }).start()
+    none.driver.deliver()
+    await none.clock.settle()
+    expect(noteOf(none.driver.published[0])).toMatchObject({ code: 'CORRUPT', reason: 'first' })
   })
 })
 
@@ -146,6 +152,39 @@ describe('which handlers run', () => {
     bench.driver.deliver({ event_type: 'compute.create', publisher_id: 'nova-api', payload: { a: 1 } })
     await bench.clock.settle()
     expect(ran).toEqual(['first', 'type', 'publisher', 'where', 'last'])
+  })
+
+  test('are found with one decoding, however many predicates say no', async () => {
+    const json = jsonCodec()
+    const decode = vi.fn(json.decode)
+    const no = { priorities: ['INFO' as const], where: () => false, handle() {} }
+    const bench = await new Bench({
+      codecs: [{ ...json, decode }],
+      handlers: [no, no, no, { ...no, where: () => true }],
+    }).start()
+    bench.driver.deliver()
+    await bench.clock.settle()
+    expect(decode).toHaveBeenCalledTimes(1)
+    expect(bench.listener.stats().acked).toBe(1)
+  })
+
+  test('do not run any more when the subscription ended in between', async () => {
+    const end = Promise.withResolvers<void>()
+    const handle = vi.fn()
+    const bench = await new Bench({
+      handlers: [
+        { priorities: ['INFO'], handle: () => end.promise },
+        { priorities: ['INFO'], handle },
+      ],
+    }).start()
+    bench.driver.deliver()
+    await bench.clock.settle()
+    bench.driver.subscription().end()
+    await bench.clock.settle()
+    end.resolve()
+    await bench.clock.settle()
+    expect(handle).not.toHaveBeenCalled()
+    expect(bench.listener.stats()).toMatchObject({ lost: 1, running: 0 })
   })
 
   test('by the priority of the message, whatever queue it came from', async () => {
@@ -276,6 +315,42 @@ describe('a handler that fails', () => {
     expect(asked.listener.stats()).toMatchObject({ dead: 0, pending: 1 })
   })
 
+  test('may ask for Retry first, and has all of its backoff left', async () => {
+    let runs = 0
+    const bench = await new Bench({
+      attempts: { max: 3, minMs: 100, maxMs: 100, withinMs: 1_000 },
+      handlers: [
+        {
+          priorities: ['INFO'],
+          handle() {
+            if (++runs === 1) throw new Retry({ delayMs: 60_000 })
+            throw new Error('no')
+          },
+        },
+      ],
+    }).start()
+    bench.driver.deliver()
+    await bench.clock.advance(70_000)
+    expect(runs).toBe(3)
+  })
+
+  test('waits for its own time, whatever the others wait for', async () => {
+    const at: string[] = []
+    const bench = await new Bench({
+      attempts: { max: 2 },
+      handlers: [1_000, 5_000].map((delayMs) => ({
+        priorities: ['INFO' as const],
+        handle() {
+          at.push(`${delayMs} at ${bench.clock.now()}`)
+          throw new Retry({ delayMs })
+        },
+      })),
+    }).start()
+    bench.driver.deliver()
+    await bench.clock.advance(10_000)
+    expect(at).toEqual(['1000 at 0', '5000 at 0', '1000 at 1000', '5000 at 5000'])
+  })
+
   test('with attempts of its own', async () => {
     const runs = [0, 0]
     const bench = await new Bench({
@@ -337,14 +412,15 @@ describe('a handler that fails', () => {
           },
           handle: (_, { attempt }) => {
             runs++
-            expect(attempt).toBe(2)
+            expect(attempt).toBe(runs + 1)
+            if (runs === 1) throw new Error('no')
           },
         },
       ],
     }).start()
     bench.driver.deliver()
     await bench.clock.advance(1_000)
-    expect([asked, runs]).toEqual([2, 1])
+    expect([asked, runs], 'once it has said yes, it is not asked again').toEqual([2, 2])
     expect(bench.listener.stats().acked).toBe(1)
   })
 

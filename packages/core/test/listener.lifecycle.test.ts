@@ -257,6 +257,82 @@ describe('stop()', () => {
     expect(bench.listener.stats()).toMatchObject({ requeued: 2, dead: 0, pending: 0 })
   })
 
+  test('gives back at once what is refused by the dead letters, or fails there while it waits', async () => {
+    const bench = await new Bench({
+      handlers: [{ priorities: ['INFO'], handle: () => Promise.reject(new Reject('no')) }],
+    }).start()
+    bench.driver.onPublish = (batch, settle) => {
+      for (const message of batch) settle(message, broken('INVALID', { scope: 'message' }))
+    }
+    bench.driver.deliver()
+    await bench.clock.advance(100)
+    let fail = () => {}
+    bench.driver.onPublish = (batch, settle) => {
+      fail = () => {
+        for (const message of batch) settle(message, broken('FORBIDDEN', { scope: 'message' }))
+      }
+    }
+    bench.driver.deliver()
+    await bench.clock.settle()
+    const stopped = bench.listener.stop()
+    await bench.clock.settle()
+    expect(bench.listener.stats()).toMatchObject({ requeued: 1, pending: 1 })
+    fail()
+    await bench.clock.settle()
+    expect(await stateOf(stopped)).toBe('resolved')
+    expect(bench.listener.stats()).toMatchObject({ requeued: 2, dead: 0, pending: 0 })
+    expect(bench.clock.timers).toBe(0)
+  })
+
+  test('waits for settlements that are on their way', async () => {
+    const bench = await new Bench({}).start()
+    const delivery = bench.driver.subscription().make()
+    delivery.answer = () => new Promise((resolve) => bench.clock.setTimer(() => resolve(true), 500))
+    bench.driver.subscription().onDelivery(delivery)
+    await bench.clock.settle()
+    expect(await bench.stop()).toMatchObject({ acked: 1, lost: 0 })
+  })
+
+  test('with no time at all still closes in order', async () => {
+    const bench = new Bench({})
+    const soon = () => new Promise<void>((resolve) => bench.clock.setTimer(resolve, 50))
+    const closed: string[] = []
+    bench.driver.onSubscribe = (subscription) =>
+      Object.assign(subscription, { close: () => soon().then(() => closed.push('subscription')) })
+    bench.driver.onClose = () => soon().then(() => closed.push('driver'))
+    await bench.start()
+    const stopped = bench.listener.stop({ timeoutMs: 0 })
+    await bench.clock.advance(60)
+    expect(closed).toEqual(['subscription'])
+    expect(await stateOf(stopped)).toBe('pending')
+    await bench.clock.advance(50)
+    expect(closed).toEqual(['subscription', 'driver'])
+    expect(await stateOf(stopped)).toBe('resolved')
+  })
+
+  test('closes at once a subscription that comes while it waits', async () => {
+    const bench = new Bench({ handlers: [{ priorities: ['INFO', 'WARN'], handle: hang }] })
+    let resolve = () => {}
+    bench.driver.onSubscribe = (subscription) => {
+      if (subscription.source.destination.priority === 'INFO') return undefined
+      return new Promise<Subscription>((resolve_) => {
+        resolve = () => resolve_(subscription)
+      })
+    }
+    void bench.listener.start()
+    await bench.clock.settle()
+    bench.driver.deliver()
+    await bench.clock.settle()
+    const stopped = bench.listener.stop()
+    resolve()
+    await bench.clock.settle()
+    expect(bench.driver.subscription('notifications.warn').closed).toBe(true)
+    expect(bench.driver.subscription('notifications.info').closed).toBe(false)
+    expect(bench.statuses.map(({ state }) => state)).toEqual(['up'])
+    await bench.clock.advance(31_000)
+    expect(await stateOf(stopped)).toBe('resolved')
+  })
+
   test('leaves unsettled what the transport cannot take back: closing hands it back', async () => {
     const bench = await new Bench(
       {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { Reject, Requeue, Retry } from '../src/control.ts'
 import { DeadLetters } from '../src/deadletter.ts'
 import { Dispatch } from '../src/dispatch.ts'
-import type { OutboundMessage, Settle } from '../src/driver.ts'
+import type { OutboundMessage, Settle, Status } from '../src/driver.ts'
 import type { Envelope } from '../src/envelope.ts'
 import type { Failure } from '../src/errors.ts'
 import type { HandlerContext } from '../src/handlers.ts'
@@ -66,7 +66,21 @@ type Step =
   | { do: 'end'; to: string; failure: Failure | undefined }
   | { do: 'publishing'; how: Publishing }
   | { do: 'settle'; pick: number; how: 'confirm' | 'fail' }
+  | { do: 'subscribing'; how: keyof typeof SUBSCRIBING }
+  | { do: 'status'; state: Status['state'] }
   | { do: 'stop'; timeoutMs: number }
+
+/** What becomes of the next attempts to subscribe. */
+const SUBSCRIBING = {
+  well: undefined,
+  fails: () => Promise.reject(broken('UNAVAILABLE')),
+  forbidden: () => Promise.reject(broken('FORBIDDEN')),
+  throws: () => {
+    throw new Error('subscribe throws')
+  },
+  nothing: () => Promise.resolve(null),
+  ends: () => undefined,
+} as const
 
 const destination = fc.constantFrom('a.info', 'a.info', 'a.critical', 'b.info', 'b.debug')
 const deed = fc.constantFrom<Deed>(
@@ -143,6 +157,20 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constant('settle' as const),
       pick: fc.nat(31),
       how: fc.constantFrom('confirm' as const, 'fail' as const),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('subscribing' as const),
+      how: fc.constantFrom(...(Object.keys(SUBSCRIBING) as (keyof typeof SUBSCRIBING)[]), 'well' as const),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('status' as const),
+      state: fc.constantFrom<Status['state']>('up', 'down', 'blocked'),
     }),
   },
   {
@@ -309,6 +337,16 @@ class World {
         break
       case 'settle':
         this.settle(step.pick, step.how === 'confirm')
+        break
+      case 'subscribing':
+        driver.onSubscribe = (subscription) => {
+          // What is not handed out delivers nothing.
+          if (step.how !== 'well') subscription.end(broken('UNAVAILABLE'))
+          return SUBSCRIBING[step.how]?.()
+        }
+        break
+      case 'status':
+        driver.status({ state: step.state })
         break
       case 'stop':
         this.stop(step.timeoutMs)
@@ -612,6 +650,8 @@ async function run(plan: Plan): Promise<void> {
   }
   world.publishing = 'confirm'
   world.slow = false
+  driver.onSubscribe = undefined
+  driver.status({ state: 'up' })
   if (world.stopping === undefined) {
     for (let turn = 0; turn < 30; turn++) {
       while (world.letters.length > 0) world.settle(0, true)

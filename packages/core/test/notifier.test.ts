@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type Notifier, PRIORITIES } from '../src/index.ts'
-import { DOWN, emitting, envelopeOf, scripted, trouble } from './support/publisher.ts'
+import { emitting } from './support/emitting.ts'
+import { DOWN, envelopeOf, scripted, trouble } from './support/publisher.ts'
 
 const METHODS = ['debug', 'sample', 'info', 'audit', 'warn', 'error', 'critical'] as const
 
@@ -15,9 +16,16 @@ describe('what is sent', () => {
   })
 
   test('a message carries the envelope, ids, key, headers and content type, and is one per topic', async () => {
-    const { clock, driver, notifier } = emitting({ reply: 'confirm', notifier: { headers: { a: '1', b: '1' } } })
+    const { clock, driver, notifier } = emitting({
+      reply: 'confirm',
+      notifier: { headers: { a: '1', b: '1' } },
+    })
     clock.jump(-12_345)
-    const receipt = await notifier.warn('compute.create', { size: 7 }, { topics: ['one', 'two'], key: 'k', headers: { b: '2', 'x-y': '' } })
+    const receipt = await notifier.warn(
+      'compute.create',
+      { size: 7 },
+      { topics: ['one', 'two'], key: 'k', headers: { b: '2', 'x-y': '' } },
+    )
     expect(driver.handed.map(({ message: { body, ...rest } }) => [rest, envelopeOf({ body })])).toEqual(
       ['one', 'two'].map((topic) => [
         {
@@ -82,11 +90,14 @@ describe('what is sent', () => {
       ['DEBUG', 1],
       ['DEBUG', 1],
     ])
-    for (const { messages } of driver.calls) expect(new Set(messages.map(({ destination }) => destination)).size).toBe(1)
+    for (const { messages } of driver.calls)
+      expect(new Set(messages.map(({ destination }) => destination)).size).toBe(1)
   })
 
   test('below the bounds an emit waits for nothing, and while calls are bounded messages gather', async () => {
-    const { clock, driver, notifier } = emitting({ capabilities: { window: { messages: 100, bytes: 100_000, calls: 2 } } })
+    const { clock, driver, notifier } = emitting({
+      capabilities: { window: { messages: 100, bytes: 100_000, calls: 2 } },
+    })
     for (let index = 0; index < 6; index++) {
       notifier.info(`e${index}`, {})
       await clock.settle()
@@ -101,7 +112,9 @@ describe('what is sent', () => {
   })
 
   test('no more is in flight than the window, in messages and bytes', async () => {
-    const { clock, driver, notifier } = emitting({ capabilities: { maxBatch: 4, window: { messages: 10, bytes: 2_000 } } })
+    const { clock, driver, notifier } = emitting({
+      capabilities: { maxBatch: 4, window: { messages: 10, bytes: 2_000 } },
+    })
     for (let index = 0; index < 30; index++) notifier.info('a', {})
     for (let index = 0; index < 30; index++) notifier.error('a', { text: 'x'.repeat(300) })
     for (let rounds = 0; rounds < 100; rounds++) {
@@ -130,7 +143,9 @@ describe('what is sent', () => {
   })
 
   test('two busy destinations share the window evenly, and topics take turns', async () => {
-    const { clock, driver, notifier } = emitting({ capabilities: { maxBatch: 1, window: { messages: 10, bytes: 100_000 } } })
+    const { clock, driver, notifier } = emitting({
+      capabilities: { maxBatch: 1, window: { messages: 10, bytes: 100_000 } },
+    })
     for (let index = 0; index < 20; index++) notifier.info('a', {}, { topics: ['one', 'two'] })
     await clock.settle()
     const topics = driver.open.map(({ message }) => message.destination.topic)
@@ -138,7 +153,9 @@ describe('what is sent', () => {
   })
 
   test('the highest priority goes first, whatever came first', async () => {
-    const { clock, driver, notifier } = emitting({ capabilities: { window: { messages: 2, bytes: 100_000 } } })
+    const { clock, driver, notifier } = emitting({
+      capabilities: { window: { messages: 2, bytes: 100_000 } },
+    })
     notifier.info('first', {})
     await clock.settle()
     for (const method of METHODS) notifier[method](method, {})
@@ -189,22 +206,39 @@ describe('a notifier', () => {
   test('is not enabled once it closes', async () => {
     const { notifier } = emitting()
     const closing = notifier.close()
-    expect([notifier.isEnabled(), notifier.isEnabled('ERROR'), notifier.child({}).isEnabled()]).toEqual([false, false, false])
+    expect([notifier.isEnabled(), notifier.isEnabled('ERROR'), notifier.child({}).isEnabled()]).toEqual([
+      false,
+      false,
+      false,
+    ])
     await closing
   })
 })
 
 describe('a child', () => {
   test('speaks with its own voice over the same drivers, hooks and sums', async () => {
-    const { clock, driver, failures, notifier } = emitting({ reply: 'confirm', notifier: { headers: { a: '1', b: '1' }, topics: ['one'] } })
-    const child = notifier.child({ publisherId: 'child', headers: { b: '2', c: '2' }, topics: ['two', 'three', 'two'] })
+    const { clock, driver, failures, notifier } = emitting({
+      reply: 'confirm',
+      notifier: { headers: { a: '1', b: '1' }, topics: ['one'] },
+    })
+    const child = notifier.child({
+      publisherId: 'child',
+      headers: { b: '2', c: '2' },
+      topics: ['two', 'three', 'two'],
+    })
     const grandchild = child.child({ publisherId: 'grandchild' })
     await child.info('a', {})
     await grandchild.info('a', {})
     await notifier.info('a', {})
     grandchild.info('', {})
     await clock.settle()
-    expect(driver.handed.map(({ message }) => [envelopeOf(message).publisher_id, message.destination.topic, message.headers])).toEqual([
+    expect(
+      driver.handed.map(({ message }) => [
+        envelopeOf(message).publisher_id,
+        message.destination.topic,
+        message.headers,
+      ]),
+    ).toEqual([
       ['child', 'two', { a: '1', b: '2', c: '2' }],
       ['child', 'three', { a: '1', b: '2', c: '2' }],
       ['grandchild', 'two', { a: '1', b: '2', c: '2' }],
@@ -213,7 +247,12 @@ describe('a child', () => {
     ])
     expect(failures).toHaveLength(1)
     expect(child.stats()).toEqual(notifier.stats())
-    expect(notifier.stats()).toMatchObject({ emitted: 4, confirmed: 3, failed: 1, drivers: [{ emitted: 5, confirmed: 5 }] })
+    expect(notifier.stats()).toMatchObject({
+      emitted: 4,
+      confirmed: 3,
+      failed: 1,
+      drivers: [{ emitted: 5, confirmed: 5 }],
+    })
   })
 
   test('has no close, and is closed with its notifier', async () => {
@@ -238,7 +277,8 @@ describe('stats', () => {
   const sums = (notifier: Notifier) => {
     const { drivers, ...rest } = notifier.stats()
     expect(rest.emitted).toBe(rest.confirmed + rest.failed + rest.shed + rest.filtered + rest.pending)
-    for (const { emitted, confirmed, failed, shed, pending } of drivers) expect(emitted).toBe(confirmed + failed + shed + pending)
+    for (const { emitted, confirmed, failed, shed, pending } of drivers)
+      expect(emitted).toBe(confirmed + failed + shed + pending)
     return { ...rest, drivers }
   }
 
@@ -252,14 +292,33 @@ describe('stats', () => {
       shed: 0,
       filtered: 0,
       pending: 1,
-      drivers: [{ driver: 'scripted', emitted: 2, confirmed: 0, failed: 0, shed: 0, pending: 2, inFlight: 0, late: 0 }],
+      drivers: [
+        {
+          driver: 'scripted',
+          emitted: 2,
+          confirmed: 0,
+          failed: 0,
+          shed: 0,
+          pending: 2,
+          inFlight: 0,
+          late: 0,
+        },
+      ],
     })
     await clock.settle()
     expect(sums(notifier).drivers).toMatchObject([{ pending: 2, inFlight: 2 }])
     driver.open[0]?.settle()
-    expect(sums(notifier)).toMatchObject({ confirmed: 0, pending: 1, drivers: [{ confirmed: 1, pending: 1, inFlight: 1 }] })
+    expect(sums(notifier)).toMatchObject({
+      confirmed: 0,
+      pending: 1,
+      drivers: [{ confirmed: 1, pending: 1, inFlight: 1 }],
+    })
     driver.confirm()
-    expect(sums(notifier)).toMatchObject({ confirmed: 1, pending: 0, drivers: [{ confirmed: 2, pending: 0, inFlight: 0 }] })
+    expect(sums(notifier)).toMatchObject({
+      confirmed: 1,
+      pending: 0,
+      drivers: [{ confirmed: 2, pending: 0, inFlight: 0 }],
+    })
   })
 
   test('mixed ends count by the first failure, and the receipt tells all', async () => {
@@ -273,7 +332,13 @@ describe('stats', () => {
     three?.settle(trouble('INVALID'))
     await expect(emission).rejects.toMatchObject({
       code: 'FORBIDDEN',
-      receipt: { results: [{ topic: 'one', status: 'confirmed' }, { topic: 'two', status: 'failed' }, { topic: 'three', failure: { code: 'INVALID' } }] },
+      receipt: {
+        results: [
+          { topic: 'one', status: 'confirmed' },
+          { topic: 'two', status: 'failed' },
+          { topic: 'three', failure: { code: 'INVALID' } },
+        ],
+      },
     })
     expect(sums(notifier)).toMatchObject({ failed: 1, pending: 0, drivers: [{ confirmed: 1, failed: 2 }] })
   })
@@ -294,7 +359,10 @@ describe('health', () => {
       return { ok: true, warnings: ['one replica'] }
     }
     const health = await notifier.health({ timeoutMs: 70 })
-    expect(health).toEqual({ ok: true, drivers: [{ driver: 'scripted', ok: true, warnings: ['one replica'] }] })
+    expect(health).toEqual({
+      ok: true,
+      drivers: [{ driver: 'scripted', ok: true, warnings: ['one replica'] }],
+    })
     expect([given, clock.timers]).toEqual([70, 0])
   })
 
@@ -303,9 +371,15 @@ describe('health', () => {
     const ill = scripted({ name: 'ill' })
     ill.onHealth = async () => ({ ok: false, warnings: [], failure: DOWN })
     const required = emitting({ notifier: { drivers: [{ driver: well }, { driver: ill }] } })
-    expect(await required.notifier.health()).toMatchObject({ ok: false, drivers: [{ ok: true }, { driver: 'ill', ok: false, failure: DOWN }] })
+    expect(await required.notifier.health()).toMatchObject({
+      ok: false,
+      drivers: [{ ok: true }, { driver: 'ill', ok: false, failure: DOWN }],
+    })
     const optional = emitting({ notifier: { drivers: [{ driver: well }, { driver: ill, required: false }] } })
-    expect(await optional.notifier.health()).toMatchObject({ ok: true, drivers: [{ ok: true }, { ok: false }] })
+    expect(await optional.notifier.health()).toMatchObject({
+      ok: true,
+      drivers: [{ ok: true }, { ok: false }],
+    })
   })
 
   test('ends in time when a driver never answers, and its signal fires', async () => {
@@ -325,7 +399,10 @@ describe('health', () => {
   test('answers also of a driver that discards', async () => {
     const driver = scripted({ name: 'nothing', capabilities: { discards: true } })
     const { notifier } = emitting({ notifier: { driver } })
-    expect(await notifier.health()).toEqual({ ok: true, drivers: [{ driver: 'nothing', ok: true, warnings: [] }] })
+    expect(await notifier.health()).toEqual({
+      ok: true,
+      drivers: [{ driver: 'nothing', ok: true, warnings: [] }],
+    })
   })
 
   test('warns of a gate that is shut, a broker that is blocked, a buffer more than half full', async () => {
@@ -336,7 +413,11 @@ describe('health', () => {
     expect(await warnings()).toEqual(['the broker takes no messages: UNAVAILABLE refused'])
     for (let index = 0; index < 3; index++) notifier.error('a', {})
     driver.status('blocked')
-    expect(await warnings()).toMatchObject([{}, expect.stringContaining('silence'), 'the buffer holds 4 of 4 messages'].map(() => expect.any(String)))
+    expect(await warnings()).toMatchObject(
+      [{}, expect.stringContaining('silence'), 'the buffer holds 4 of 4 messages'].map(() =>
+        expect.any(String),
+      ),
+    )
     driver.reply = 'confirm'
     driver.status('up')
     await clock.settle()

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { BEHIND_FAILURE, DOWN, emitting, envelopeOf, type Scripted, trouble } from './support/publisher.ts'
+import { emitting } from './support/emitting.ts'
+import { BEHIND_FAILURE, DOWN, envelopeOf, type Scripted, trouble } from './support/publisher.ts'
 
 const FOREVER = { timeoutMs: Number.POSITIVE_INFINITY }
 const BUSY = trouble('THROTTLED', { reason: 'queue-full' })
@@ -135,7 +136,8 @@ describe('where the driver promises no order', () => {
 })
 
 describe('where the driver promises that what is stored of a key is a prefix', () => {
-  const ordered = (notifier = {}) => emitting({ capabilities: { ordering: 'key' }, notifier: { ...FOREVER, ...notifier } })
+  const ordered = (notifier = {}) =>
+    emitting({ capabilities: { ordering: 'key' }, notifier: { ...FOREVER, ...notifier } })
 
   test('messages of a key travel in one call, one call at a time', async () => {
     const setup = ordered()

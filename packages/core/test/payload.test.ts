@@ -1,12 +1,16 @@
 import { describe, expect, test } from 'vitest'
 import { createNotifier, jsonCodec, type NotifyError, type Receipt } from '../src/index.ts'
-import { emitting, envelopeOf, scripted } from './support/publisher.ts'
+import { emitting } from './support/emitting.ts'
+import { envelopeOf, scripted } from './support/publisher.ts'
 
 type End = NotifyError | Receipt
 type Options = Parameters<typeof emitting>[0]
 
 /** What becomes of a payload, and what is on the wire. */
-async function emit(payload: unknown, options: Options = {}): Promise<{ end: End; wire: string | undefined }> {
+async function emit(
+  payload: unknown,
+  options: Options = {},
+): Promise<{ end: End; wire: string | undefined }> {
   const { driver, notifier } = emitting({ reply: 'confirm', ...options })
   const end = await notifier.info('test', payload as object).catch((error: NotifyError) => error)
   const { emitted, failed } = notifier.stats()
@@ -46,52 +50,146 @@ class Private {
 }
 
 describe('a payload is what JSON.stringify makes of an object', () => {
-  const CARRIED: [row: string, payload: () => unknown, wire: string, strict: string | { reason: string; path: string }][] = [
+  const CARRIED: [
+    row: string,
+    payload: () => unknown,
+    wire: string,
+    strict: string | { reason: string; path: string },
+  ][] = [
     ['an array', () => [1, 'a'], '[1,"a"]', '='],
     ['NaN', () => ({ a: Number.NaN }), '{"a":null}', { reason: 'payload-lossy', path: '$.a' }],
-    ['Infinity', () => ({ a: [1, Number.NEGATIVE_INFINITY] }), '{"a":[1,null]}', { reason: 'payload-lossy', path: '$.a[1]' }],
+    [
+      'Infinity',
+      () => ({ a: [1, Number.NEGATIVE_INFINITY] }),
+      '{"a":[1,null]}',
+      { reason: 'payload-lossy', path: '$.a[1]' },
+    ],
     ['-0', () => ({ a: -0 }), '{"a":0}', '='],
     ['an integer above 2^53', () => ({ a: 2 ** 53 + 2 }), '{"a":9007199254740994}', '='],
     ['undefined in an object', () => ({ a: undefined, b: 1 }), '{"b":1}', '='],
-    ['a function in an object', () => ({ a: fail, b: 1 }), '{"b":1}', { reason: 'payload-lossy', path: '$.a' }],
-    ['a symbol in an object', () => ({ a: symbol, b: 1 }), '{"b":1}', { reason: 'payload-lossy', path: '$.a' }],
-    ['undefined in an array', () => ({ a: [undefined] }), '{"a":[null]}', { reason: 'payload-lossy', path: '$.a[0]' }],
-    ['a function in an array', () => ({ a: [0, fail] }), '{"a":[0,null]}', { reason: 'payload-lossy', path: '$.a[1]' }],
+    [
+      'a function in an object',
+      () => ({ a: fail, b: 1 }),
+      '{"b":1}',
+      { reason: 'payload-lossy', path: '$.a' },
+    ],
+    [
+      'a symbol in an object',
+      () => ({ a: symbol, b: 1 }),
+      '{"b":1}',
+      { reason: 'payload-lossy', path: '$.a' },
+    ],
+    [
+      'undefined in an array',
+      () => ({ a: [undefined] }),
+      '{"a":[null]}',
+      { reason: 'payload-lossy', path: '$.a[0]' },
+    ],
+    [
+      'a function in an array',
+      () => ({ a: [0, fail] }),
+      '{"a":[0,null]}',
+      { reason: 'payload-lossy', path: '$.a[1]' },
+    ],
     ['a hole', () => ({ a: new Array(1) }), '{"a":[null]}', { reason: 'payload-lossy', path: '$.a[0]' }],
     ['a Date', () => ({ a: new Date(0) }), '{"a":"1970-01-01T00:00:00.000Z"}', '='],
     ['a URL', () => ({ a: new URL('http://x/y') }), '{"a":"http://x/y"}', '='],
-    ['a toJSON, given its key', () => ({ 'b c': { toJSON: (key: string) => [key] } }), '{"b c":["b c"]}', '='],
-    ['an invalid Date', () => ({ a: new Date(Number.NaN) }), '{"a":null}', { reason: 'payload-lossy', path: '$.a' }],
-    ['a toJSON that says NaN', () => ({ a: { toJSON: () => Number.NaN } }), '{"a":null}', { reason: 'payload-lossy', path: '$.a' }],
-    ['a toJSON that says a Map', () => ({ a: { toJSON: () => new Map() } }), '{"a":{}}', { reason: 'payload-lossy', path: '$.a' }],
+    [
+      'a toJSON, given its key',
+      () => ({ 'b c': { toJSON: (key: string) => [key] } }),
+      '{"b c":["b c"]}',
+      '=',
+    ],
+    [
+      'an invalid Date',
+      () => ({ a: new Date(Number.NaN) }),
+      '{"a":null}',
+      { reason: 'payload-lossy', path: '$.a' },
+    ],
+    [
+      'a toJSON that says NaN',
+      () => ({ a: { toJSON: () => Number.NaN } }),
+      '{"a":null}',
+      { reason: 'payload-lossy', path: '$.a' },
+    ],
+    [
+      'a toJSON that says a Map',
+      () => ({ a: { toJSON: () => new Map() } }),
+      '{"a":{}}',
+      { reason: 'payload-lossy', path: '$.a' },
+    ],
     ['a Map', () => ({ a: new Map([[1, 2]]) }), '{"a":{}}', { reason: 'payload-lossy', path: '$.a' }],
     ['a Map alone', () => new Map([[1, 2]]), '{}', { reason: 'payload-lossy', path: '$' }],
     ['a Set', () => ({ a: [new Set([1])] }), '{"a":[{}]}', { reason: 'payload-lossy', path: '$.a[0]' }],
     ['a WeakMap', () => ({ a: new WeakMap() }), '{"a":{}}', { reason: 'payload-lossy', path: '$.a' }],
     ['a WeakRef', () => ({ a: new WeakRef({}) }), '{"a":{}}', { reason: 'payload-lossy', path: '$.a' }],
     ['a Promise', () => ({ a: Promise.resolve(1) }), '{"a":{}}', { reason: 'payload-lossy', path: '$.a' }],
-    ['a Buffer', () => ({ a: Buffer.from([1]) }), '{"a":{"type":"Buffer","data":[1]}}', { reason: 'payload-lossy', path: '$.a' }],
-    ['a typed array', () => ({ a: Uint8Array.of(1) }), '{"a":{"0":1}}', { reason: 'payload-lossy', path: '$.a' }],
-    ['an ArrayBuffer', () => ({ a: new ArrayBuffer(2) }), '{"a":{}}', { reason: 'payload-lossy', path: '$.a' }],
-    ['a DataView', () => ({ a: new DataView(new ArrayBuffer(2)) }), '{"a":{}}', { reason: 'payload-lossy', path: '$.a' }],
-    ['an Error', () => ({ 'an error': new TypeError('x') }), '{"an error":{}}', { reason: 'payload-lossy', path: '$["an error"]' }],
+    [
+      'a Buffer',
+      () => ({ a: Buffer.from([1]) }),
+      '{"a":{"type":"Buffer","data":[1]}}',
+      { reason: 'payload-lossy', path: '$.a' },
+    ],
+    [
+      'a typed array',
+      () => ({ a: Uint8Array.of(1) }),
+      '{"a":{"0":1}}',
+      { reason: 'payload-lossy', path: '$.a' },
+    ],
+    [
+      'an ArrayBuffer',
+      () => ({ a: new ArrayBuffer(2) }),
+      '{"a":{}}',
+      { reason: 'payload-lossy', path: '$.a' },
+    ],
+    [
+      'a DataView',
+      () => ({ a: new DataView(new ArrayBuffer(2)) }),
+      '{"a":{}}',
+      { reason: 'payload-lossy', path: '$.a' },
+    ],
+    [
+      'an Error',
+      () => ({ 'an error': new TypeError('x') }),
+      '{"an error":{}}',
+      { reason: 'payload-lossy', path: '$["an error"]' },
+    ],
     ['a RegExp', () => ({ a: /x/ }), '{"a":{}}', { reason: 'payload-lossy', path: '$.a' }],
-    ['boxed values', () => ({ a: Object('t'), b: Object(1), c: Object(false) }), '{"a":"t","b":1,"c":false}', '='],
+    [
+      'boxed values',
+      () => ({ a: Object('t'), b: Object(1), c: Object(false) }),
+      '{"a":"t","b":1,"c":false}',
+      '=',
+    ],
     ['a symbol for a key', () => ({ [symbol]: 1, a: 2 }), '{"a":2}', '='],
     ['private fields', () => new Private(), '{"shown":2}', '='],
     ['keys that look like integers', () => ({ b: 1, 2: 1, 1: 1 }), '{"1":1,"2":1,"b":1}', '='],
     ['no prototype', () => Object.assign(Object.create(null), { a: 1 }), '{"a":1}', '='],
     ['what is only inherited', () => Object.assign(Object.create({ b: 1 }), { a: 1 }), '{"a":1}', '='],
     ['the same object twice', () => [levels(1), levels(1)].fill({ a: 1 } as never), '[{"a":1},{"a":1}]', '='],
-    ['keys that look secret', () => ({ password: 'x', auth_token: 'y' }), '{"password":"x","auth_token":"y"}', '='],
-    ['lone surrogates and controls', () => ({ a: '\ud800\0\x7f\ufffe\u2028' }), '{"a":"\\ud800\\u0000\x7f\ufffe\u2028"}', '='],
+    [
+      'keys that look secret',
+      () => ({ password: 'x', auth_token: 'y' }),
+      '{"password":"x","auth_token":"y"}',
+      '=',
+    ],
+    [
+      'lone surrogates and controls',
+      () => ({ a: '\ud800\0\x7f\ufffe\u2028' }),
+      '{"a":"\\ud800\\u0000\x7f\ufffe\u2028"}',
+      '=',
+    ],
     ['an empty object', () => ({}), '{}', '='],
   ]
   test.each(CARRIED)('%s', async (_, payload, wire, strict) => {
     expect(await emit(payload())).toMatchObject({ end: { results: [{ status: 'confirmed' }] }, wire })
     const checked = await strictly(payload())
     if (strict === '=') expect(checked).toMatchObject({ end: { results: [{ status: 'confirmed' }] }, wire })
-    else expect(checked).toEqual({ end: expect.objectContaining({ code: 'INVALID', ...(strict as object) }), wire: undefined })
+    else
+      expect(checked).toEqual({
+        end: expect.objectContaining({ code: 'INVALID', ...(strict as object) }),
+        wire: undefined,
+      })
   })
 
   test('__proto__, constructor and prototype are keys like any other, and Object.prototype stays as it was', async () => {
@@ -113,7 +211,9 @@ describe('a payload is what JSON.stringify makes of an object', () => {
     }
     const codec = jsonCodec()
     const drivers = [scripted(), scripted()]
-    const { clock, notifier } = emitting({ notifier: { drivers: drivers.map((driver) => ({ driver, codec })), topics: ['one', 'two'] } })
+    const { clock, notifier } = emitting({
+      notifier: { drivers: drivers.map((driver) => ({ driver, codec })), topics: ['one', 'two'] },
+    })
     notifier.info('test', payload)
     payload.nested.value = 'new'
     await clock.settle()
@@ -132,20 +232,50 @@ describe('what cannot be encoded is refused, with a reason and, where there is o
   }
   const REFUSED: [row: string, payload: () => unknown, expected: Partial<NotifyError>][] = [
     ...[undefined, null, 'text', 7, Number.NaN, true, 1n, symbol, fail].map(
-      (payload): [string, () => unknown, object] => [String(payload).slice(0, 10), () => payload, { reason: 'payload-type' }],
+      (payload): [string, () => unknown, object] => [
+        String(payload).slice(0, 10),
+        () => payload,
+        { reason: 'payload-type' },
+      ],
     ),
     ['a Date alone', () => new Date(), { reason: 'payload-type' }],
     ['a boxed string', () => Object('text'), { reason: 'payload-type' }],
     ['a BigInt', () => ({ a: [{ b: 1n }] }), { reason: 'payload-bigint', path: '$.a[0].b' }],
-    ['a BigInt of a toJSON', () => ({ 'a-b': { toJSON: () => 1n } }), { reason: 'payload-bigint', path: '$["a-b"]' }],
+    [
+      'a BigInt of a toJSON',
+      () => ({ 'a-b': { toJSON: () => 1n } }),
+      { reason: 'payload-bigint', path: '$["a-b"]' },
+    ],
     ['a cycle', cycle, { reason: 'payload-cycle', path: '$.list[1].back' }],
-    ['a cycle at once', () => Object.assign([] as unknown[], { 0: 1 }).concat([cycle()]), { reason: 'payload-cycle', path: '$[1].list[1].back' }],
+    [
+      'a cycle at once',
+      () => Object.assign([] as unknown[], { 0: 1 }).concat([cycle()]),
+      { reason: 'payload-cycle', path: '$[1].list[1].back' },
+    ],
     ['5,000 levels', () => levels(5_000), { reason: 'payload-too-deep' }],
     ['100,000 levels', () => levels(100_000), { reason: 'payload-too-deep' }],
-    ['a getter that throws', () => ({ a: { get b() { return fail() } } }), { reason: 'payload-encode', path: '$.a.b', cause: thrown }],
-    ['a toJSON that throws', () => ({ a: [{ toJSON: fail }] }), { reason: 'payload-encode', path: '$.a[0]', cause: thrown }],
+    [
+      'a getter that throws',
+      () => ({
+        a: {
+          get b() {
+            return fail()
+          },
+        },
+      }),
+      { reason: 'payload-encode', path: '$.a.b', cause: thrown },
+    ],
+    [
+      'a toJSON that throws',
+      () => ({ a: [{ toJSON: fail }] }),
+      { reason: 'payload-encode', path: '$.a[0]', cause: thrown },
+    ],
     ['a Proxy that throws', () => proxy, { reason: 'payload-encode', path: '$', cause: thrown }],
-    ['a Proxy that throws, inside', () => ({ a: proxy }), { reason: 'payload-encode', path: '$.a', cause: thrown }],
+    [
+      'a Proxy that throws, inside',
+      () => ({ a: proxy }),
+      { reason: 'payload-encode', path: '$.a', cause: thrown },
+    ],
   ]
   test.each(REFUSED)('%s', async (_, payload, expected) => {
     for (const run of [emit, strictly]) {
@@ -158,7 +288,11 @@ describe('what cannot be encoded is refused, with a reason and, where there is o
 
   test('a tag that throws is read by strict alone', async () => {
     expect(await emit({ tagged })).toMatchObject({ wire: '{"tagged":{}}' })
-    expect((await strictly({ tagged })).end).toMatchObject({ reason: 'payload-encode', path: '$.tagged', cause: thrown })
+    expect((await strictly({ tagged })).end).toMatchObject({
+      reason: 'payload-encode',
+      path: '$.tagged',
+      cause: thrown,
+    })
   })
 
   test('a RangeError of their own is not taken for ours', async () => {
@@ -166,11 +300,20 @@ describe('what cannot be encoded is refused, with a reason and, where there is o
     const toJSON = () => {
       throw theirs
     }
-    expect((await emit({ a: { toJSON } })).end).toMatchObject({ reason: 'payload-encode', path: '$.a', cause: theirs })
+    expect((await emit({ a: { toJSON } })).end).toMatchObject({
+      reason: 'payload-encode',
+      path: '$.a',
+      cause: theirs,
+    })
   })
 
   test('whatever is thrown, and if it is thrown once only', async () => {
-    for (const odd of [undefined, null, 'text', new Proxy({}, { get: fail, has: fail, getPrototypeOf: fail })]) {
+    for (const odd of [
+      undefined,
+      null,
+      'text',
+      new Proxy({}, { get: fail, has: fail, getPrototypeOf: fail }),
+    ]) {
       let times = 0
       const payload = {
         get a() {
@@ -191,9 +334,21 @@ describe('what cannot be encoded is refused, with a reason and, where there is o
         throw thrown
       },
     })
-    const given = { code: 'UNSUPPORTED', reason: 'no-arrays', retryable: false, maybeSent: false, scope: 'message' }
-    expect((await emit([], { notifier: { codec: refusing(given) } })).end).toMatchObject({ code: 'UNSUPPORTED', reason: 'no-arrays' })
-    expect((await emit([], { notifier: { codec: refusing(thrown) } })).end).toMatchObject({ reason: 'payload-encode', cause: thrown })
+    const given = {
+      code: 'UNSUPPORTED',
+      reason: 'no-arrays',
+      retryable: false,
+      maybeSent: false,
+      scope: 'message',
+    }
+    expect((await emit([], { notifier: { codec: refusing(given) } })).end).toMatchObject({
+      code: 'UNSUPPORTED',
+      reason: 'no-arrays',
+    })
+    expect((await emit([], { notifier: { codec: refusing(thrown) } })).end).toMatchObject({
+      reason: 'payload-encode',
+      cause: thrown,
+    })
   })
 })
 
@@ -214,7 +369,10 @@ describe('what is too large', () => {
   })
 
   test('fails at the driver with the limit only', async () => {
-    const drivers = [scripted({ name: 'small', reply: 'confirm', ...limited(200) }), scripted({ name: 'large', reply: 'confirm' })]
+    const drivers = [
+      scripted({ name: 'small', reply: 'confirm', ...limited(200) }),
+      scripted({ name: 'large', reply: 'confirm' }),
+    ]
     const { notifier } = emitting({ notifier: { drivers: drivers.map((driver) => ({ driver })) } })
     const error = await notifier.info('test', { text: 'x'.repeat(300) }).catch((error: NotifyError) => error)
     expect(error).toMatchObject({
@@ -238,12 +396,19 @@ describe('what is too large', () => {
   })
 
   test('50 MB, above buffer.bytes', async () => {
-    expect((await emit({ text: 'x'.repeat(50_000_000) }, limited(2 ** 30))).end).toMatchObject({ code: 'TOO_LARGE', reason: 'buffer' })
+    expect((await emit({ text: 'x'.repeat(50_000_000) }, limited(2 ** 30))).end).toMatchObject({
+      code: 'TOO_LARGE',
+      reason: 'buffer',
+    })
   })
 
   test('longer than the longest string', async () => {
     // What JSON.stringify throws then, without the half of a gigabyte that it needs to get there.
-    const payload = { get text() { return 'x'.repeat(2 ** 29) } }
+    const payload = {
+      get text() {
+        return 'x'.repeat(2 ** 29)
+      },
+    }
     expect((await emit(payload)).end).toMatchObject({ code: 'TOO_LARGE', reason: 'payload-length' })
   })
 
@@ -260,10 +425,14 @@ describe('what is too large', () => {
 test('strict is a property of who emits: a child can differ', async () => {
   const { notifier } = emitting({ reply: 'confirm' })
   const lossy = { a: Number.NaN }
-  await expect(notifier.child({ strict: true }).info('test', lossy)).rejects.toMatchObject({ reason: 'payload-lossy' })
+  await expect(notifier.child({ strict: true }).info('test', lossy)).rejects.toMatchObject({
+    reason: 'payload-lossy',
+  })
   await expect(notifier.info('test', lossy)).resolves.toBeDefined()
   const strict = createNotifier({ publisherId: 'test', driver: scripted({ reply: 'confirm' }), strict: true })
-  await expect(strict.child({ publisherId: 'other' }).info('test', lossy)).rejects.toMatchObject({ reason: 'payload-lossy' })
+  await expect(strict.child({ publisherId: 'other' }).info('test', lossy)).rejects.toMatchObject({
+    reason: 'payload-lossy',
+  })
   await expect(strict.child({ strict: false }).info('test', lossy)).resolves.toBeDefined()
   await strict.close()
 })

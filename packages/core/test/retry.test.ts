@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest'
 import type { NotifyError } from '../src/index.ts'
 import { backoffMs } from '../src/retry.ts'
 import { FakeClock } from './support/clock.ts'
-import { BEHIND_FAILURE, DOWN, emitting, trouble } from './support/publisher.ts'
+import { emitting } from './support/emitting.ts'
+import { BEHIND_FAILURE, DOWN, trouble } from './support/publisher.ts'
 
 const FOREVER = { timeoutMs: Number.POSITIVE_INFINITY }
 const BUSY = trouble('THROTTLED', { reason: 'queue-full' })
@@ -11,8 +12,18 @@ const SPLIT = trouble('UNAVAILABLE', { reason: 'split' })
 describe('backoff', () => {
   test('is full jitter: uniform from nothing to a bound that doubles, up to the most', () => {
     const clock = new FakeClock()
-    for (const [failures, bound] of [[1, 100], [2, 200], [3, 400], [7, 6_400], [8, 10_000], [9, 10_000], [1_000, 10_000]] as const) {
-      const waits = Array.from({ length: 400 }, () => backoffMs(failures, { minMs: 100, maxMs: 10_000 }, clock))
+    for (const [failures, bound] of [
+      [1, 100],
+      [2, 200],
+      [3, 400],
+      [7, 6_400],
+      [8, 10_000],
+      [9, 10_000],
+      [1_000, 10_000],
+    ] as const) {
+      const waits = Array.from({ length: 400 }, () =>
+        backoffMs(failures, { minMs: 100, maxMs: 10_000 }, clock),
+      )
       expect(Math.max(...waits)).toBeLessThan(bound)
       expect(Math.max(...waits)).toBeGreaterThan(bound * 0.97)
       expect(Math.min(...waits)).toBeLessThan(bound * 0.03)
@@ -35,7 +46,11 @@ describe('a failure of one message', () => {
     const messages = driver.handed.map(({ message }) => message)
     expect(messages.length).toBeGreaterThan(8)
     expect(new Set(messages).size).toBe(messages.length)
-    expect(messages.every(({ id, dedupId }) => id === emission.message_id && dedupId === `${id}/notifications.info`)).toBe(true)
+    expect(
+      messages.every(
+        ({ id, dedupId }) => id === emission.message_id && dedupId === `${id}/notifications.info`,
+      ),
+    ).toBe(true)
     for (const message of messages) expect(message).toEqual(messages[0])
     driver.reply = 'confirm'
     await clock.advance(10_000)
@@ -43,7 +58,10 @@ describe('a failure of one message', () => {
   })
 
   test('holds up no other, and shuts no gate', async () => {
-    const { clock, driver, notifier, statuses } = emitting({ reply: ({ key }) => (key === 'bad' ? BUSY : 'confirm'), notifier: FOREVER })
+    const { clock, driver, notifier, statuses } = emitting({
+      reply: ({ key }) => (key === 'bad' ? BUSY : 'confirm'),
+      notifier: FOREVER,
+    })
     notifier.info('bad', {}, { key: 'bad' })
     for (let rounds = 0; rounds < 10; rounds++) {
       await notifier.info('good', {})
@@ -55,7 +73,9 @@ describe('a failure of one message', () => {
   })
 
   test('backs off on its own: waits grow up to backoff.maxMs, or as the broker says', async () => {
-    const { clock, driver, notifier } = emitting({ notifier: { ...FOREVER, backoff: { minMs: 1_000, maxMs: 4_000 } } })
+    const { clock, driver, notifier } = emitting({
+      notifier: { ...FOREVER, backoff: { minMs: 1_000, maxMs: 4_000 } },
+    })
     const times: number[] = []
     driver.reply = () => {
       times.push(clock.now())
@@ -70,15 +90,26 @@ describe('a failure of one message', () => {
     expect(Math.max(...gaps.toSpliced(4, 1))).toBeGreaterThan(3_000)
   })
 
-  test.each(['UNROUTABLE', 'CONFLICT', 'UNAUTHENTICATED', 'FORBIDDEN', 'TOO_LARGE', 'INVALID', 'UNSUPPORTED', 'CLOSED', 'UNKNOWN'] as const)(
-    '%s ends it at once, for what is not retryable is not retried',
-    async (code) => {
-      const { clock, driver, notifier } = emitting({ reply: trouble(code) })
-      await expect(notifier.info('a', {})).rejects.toMatchObject({ code, retryable: false, receipt: { results: [{ attempts: 1 }] } })
-      await clock.advance(60_000)
-      expect(driver.calls).toHaveLength(1)
-    },
-  )
+  test.each([
+    'UNROUTABLE',
+    'CONFLICT',
+    'UNAUTHENTICATED',
+    'FORBIDDEN',
+    'TOO_LARGE',
+    'INVALID',
+    'UNSUPPORTED',
+    'CLOSED',
+    'UNKNOWN',
+  ] as const)('%s ends it at once, for what is not retryable is not retried', async (code) => {
+    const { clock, driver, notifier } = emitting({ reply: trouble(code) })
+    await expect(notifier.info('a', {})).rejects.toMatchObject({
+      code,
+      retryable: false,
+      receipt: { results: [{ attempts: 1 }] },
+    })
+    await clock.advance(60_000)
+    expect(driver.calls).toHaveLength(1)
+  })
 })
 
 describe('retry', () => {
@@ -91,27 +122,46 @@ describe('retry', () => {
       const { clock, driver, notifier } = emitting({ reply, notifier: { retry } })
       const end = notifier.info('a', {}).catch((error: NotifyError) => error)
       await clock.advance(59_000)
-      expect(await end).toMatchObject({ code: reply.code, reason: reply.reason, retryable: true, receipt: { results: [{ attempts }] } })
+      expect(await end).toMatchObject({
+        code: reply.code,
+        reason: reply.reason,
+        retryable: true,
+        receipt: { results: [{ attempts }] },
+      })
       expect(driver.calls).toHaveLength(attempts)
     }
   })
 
-  test.each([-1, Number.POSITIVE_INFINITY, undefined])('%s: until the deadline, which names the latest trouble', async (retry) => {
-    const { clock, driver, notifier } = emitting({ reply: { ...BUSY, message: 'The queue is full.' }, notifier: retry === undefined ? {} : { retry } })
-    const end = notifier.info('a', {}).catch((error: NotifyError) => error)
-    await clock.advance(59_999)
-    expect(notifier.stats().pending).toBe(1)
-    await clock.advance(1)
-    const error = await end
-    expect(error).toMatchObject({ code: 'DEADLINE', maybeSent: false, message: expect.stringContaining('THROTTLED: The queue is full.') })
-    const attempts = driver.calls.length
-    expect(attempts).toBeGreaterThan(8)
-    await clock.advance(60_000)
-    expect(driver.calls).toHaveLength(attempts)
-  })
+  test.each([-1, Number.POSITIVE_INFINITY, undefined])(
+    '%s: until the deadline, which names the latest trouble',
+    async (retry) => {
+      const { clock, driver, notifier } = emitting({
+        reply: { ...BUSY, message: 'The queue is full.' },
+        notifier: retry === undefined ? {} : { retry },
+      })
+      const end = notifier.info('a', {}).catch((error: NotifyError) => error)
+      await clock.advance(59_999)
+      expect(notifier.stats().pending).toBe(1)
+      await clock.advance(1)
+      const error = await end
+      expect(error).toMatchObject({
+        code: 'DEADLINE',
+        maybeSent: false,
+        message: expect.stringContaining('THROTTLED: The queue is full.'),
+      })
+      const attempts = driver.calls.length
+      expect(attempts).toBeGreaterThan(8)
+      await clock.advance(60_000)
+      expect(driver.calls).toHaveLength(attempts)
+    },
+  )
 
   test('0 in an outage fails each by its own attempt, one probe at a time', async () => {
-    const { clock, driver, notifier } = emitting({ reply: DOWN, notifier: { retry: 0 }, capabilities: { maxBatch: 1 } })
+    const { clock, driver, notifier } = emitting({
+      reply: DOWN,
+      notifier: { retry: 0 },
+      capabilities: { maxBatch: 1 },
+    })
     for (let index = 0; index < 5; index++) notifier.info('a', {})
     await clock.settle()
     expect(notifier.stats()).toMatchObject({ failed: 1, pending: 4 })
@@ -132,7 +182,11 @@ describe('maybeSent is sticky', () => {
     driver.fail({ ...DOWN, maybeSent: true })
     await clock.advance(2_000)
     driver.fail(last)
-    expect(await end).toMatchObject({ code: last.code, maybeSent: true, receipt: { results: [{ failure: { maybeSent: true } }] } })
+    expect(await end).toMatchObject({
+      code: last.code,
+      maybeSent: true,
+      receipt: { results: [{ failure: { maybeSent: true } }] },
+    })
   })
 
   test('to a deadline, and an abort', async () => {
@@ -227,7 +281,12 @@ describe('an attempt that takes longer than attemptTimeoutMs', () => {
     await clock.advance(999)
     expect(notifier.stats().pending).toBe(1)
     await clock.advance(1)
-    expect(await end).toMatchObject({ code: 'UNAVAILABLE', reason: 'attempt-timeout', retryable: true, maybeSent: true })
+    expect(await end).toMatchObject({
+      code: 'UNAVAILABLE',
+      reason: 'attempt-timeout',
+      retryable: true,
+      maybeSent: true,
+    })
     expect(statuses).toMatchObject([{ state: 'down', destination: 'notifications.info' }])
   })
 
@@ -288,7 +347,11 @@ describe('an attempt that takes longer than attemptTimeoutMs', () => {
     driver.handed[1]?.settle(DOWN)
     await clock.settle()
     expect(failures).toHaveLength(2)
-    expect(notifier.stats()).toMatchObject({ failed: 2, confirmed: 0, drivers: [{ failed: 2, confirmed: 0, late: 2 }] })
+    expect(notifier.stats()).toMatchObject({
+      failed: 2,
+      confirmed: 0,
+      drivers: [{ failed: 2, confirmed: 0, late: 2 }],
+    })
   })
 
   test('counts from its own hand-over, for each call', async () => {
@@ -311,7 +374,8 @@ describe('an attempt that takes longer than attemptTimeoutMs', () => {
     const { clock, driver, notifier } = slow({ capabilities: { window } })
     const held = new Map<number, number>()
     for (let second = 0; second < 20; second++) {
-      for (const topic of topics) for (let index = 0; index < 10; index++) notifier.info('a', {}, { topics: [topic] })
+      for (const topic of topics)
+        for (let index = 0; index < 10; index++) notifier.info('a', {}, { topics: [topic] })
       const before = driver.calls.length
       await clock.advance(1_000)
       held.set(second, driver.open.length)

@@ -1,35 +1,65 @@
 import { describe, expect, test } from 'vitest'
 import { jsonCodec, type NotifyError, type Priority, type Rule } from '../src/index.ts'
-import { DOWN, emitting, envelopeOf, scripted, trouble } from './support/publisher.ts'
+import { emitting } from './support/emitting.ts'
+import { DOWN, envelopeOf, scripted, trouble } from './support/publisher.ts'
 
-const two = (names = ['first', 'second']) => names.map((name) => scripted({ name, reply: 'confirm' })) as [ReturnType<typeof scripted>, ReturnType<typeof scripted>]
+const two = (names = ['first', 'second']) =>
+  names.map((name) => scripted({ name, reply: 'confirm' })) as [
+    ReturnType<typeof scripted>,
+    ReturnType<typeof scripted>,
+  ]
 
 describe('when', () => {
   test.each<[what: string, when: Rule | Rule[], gets: string[]]>([
     ['absent: everything', {}, ['INFO compute.a', 'ERROR compute.a', 'ERROR storage.a']],
     ['a glob', { event_type: 'compute.*' }, ['INFO compute.a', 'ERROR compute.a']],
-    ['several globs, of which one must match', { event_type: ['x', '*.a'] }, ['INFO compute.a', 'ERROR compute.a', 'ERROR storage.a']],
+    [
+      'several globs, of which one must match',
+      { event_type: ['x', '*.a'] },
+      ['INFO compute.a', 'ERROR compute.a', 'ERROR storage.a'],
+    ],
     ['priorities', { priorities: ['ERROR'] }, ['ERROR compute.a', 'ERROR storage.a']],
     ['both must match', { event_type: 'compute.*', priorities: ['ERROR'] }, ['ERROR compute.a']],
-    ['of several rules one must', [{ event_type: 'storage.*' }, { priorities: ['INFO'] }], ['INFO compute.a', 'ERROR storage.a']],
+    [
+      'of several rules one must',
+      [{ event_type: 'storage.*' }, { priorities: ['INFO'] }],
+      ['INFO compute.a', 'ERROR storage.a'],
+    ],
     ['no glob matches nothing', { event_type: [] }, []],
     ['no priority matches nothing', { priorities: [] }, []],
     ['no rule matches nothing', [], []],
   ])('%s', async (_, when, gets) => {
     const driver = scripted({ reply: 'confirm' })
     const { notifier } = emitting({ notifier: { drivers: [{ driver, when }] } })
-    for (const [priority, event_type] of [['INFO', 'compute.a'], ['ERROR', 'compute.a'], ['ERROR', 'storage.a']] as const) {
+    for (const [priority, event_type] of [
+      ['INFO', 'compute.a'],
+      ['ERROR', 'compute.a'],
+      ['ERROR', 'storage.a'],
+    ] as const) {
       const { results } = await notifier.notify(priority, event_type, {})
       expect(results.length).toBe(gets.includes(`${priority} ${event_type}`) ? 1 : 0)
     }
-    expect(driver.handed.map(({ message }) => `${envelopeOf(message).priority} ${envelopeOf(message).event_type}`)).toEqual(gets)
-    expect(notifier.stats()).toMatchObject({ emitted: 3, confirmed: gets.length, filtered: 3 - gets.length, pending: 0 })
+    expect(
+      driver.handed.map(({ message }) => `${envelopeOf(message).priority} ${envelopeOf(message).event_type}`),
+    ).toEqual(gets)
+    expect(notifier.stats()).toMatchObject({
+      emitted: 3,
+      confirmed: gets.length,
+      filtered: 3 - gets.length,
+      pending: 0,
+    })
   })
 
   test('what matches no driver is not encoded, and its input is checked all the same', async () => {
     let reads = 0
-    const payload = { get a() { return ++reads } }
-    const { notifier } = emitting({ notifier: { drivers: [{ driver: scripted(), when: { priorities: ['ERROR'] } }] } })
+    const payload = {
+      get a() {
+        return ++reads
+      },
+    }
+    const { notifier } = emitting({
+      notifier: { drivers: [{ driver: scripted(), when: { priorities: ['ERROR'] } }] },
+    })
     const { message_id, results } = await notifier.info('a', payload, { messageId: 'mine' })
     expect({ message_id, results }).toEqual({ message_id: 'mine', results: [] })
     await expect(notifier.info('', payload)).rejects.toMatchObject({ code: 'INVALID' })
@@ -38,8 +68,13 @@ describe('when', () => {
 
   test('chooses for each driver, and entries that did not match are absent from the receipt', async () => {
     const [all, errors] = two(['all', 'errors'])
-    const { notifier } = emitting({ notifier: { drivers: [{ driver: all }, { driver: errors, when: { priorities: ['ERROR', 'CRITICAL'] } }] } })
-    const drivers = async (priority: Priority) => (await notifier.notify(priority, 'a', {})).results.map(({ driver }) => driver)
+    const { notifier } = emitting({
+      notifier: {
+        drivers: [{ driver: all }, { driver: errors, when: { priorities: ['ERROR', 'CRITICAL'] } }],
+      },
+    })
+    const drivers = async (priority: Priority) =>
+      (await notifier.notify(priority, 'a', {})).results.map(({ driver }) => driver)
     expect(await drivers('INFO')).toEqual(['all'])
     expect(await drivers('ERROR')).toEqual(['all', 'errors'])
   })
@@ -49,9 +84,12 @@ describe('several drivers', () => {
   test('are isolated: one that is silent, down or full neither slows nor fails the other', async () => {
     const [well, ill] = two(['well', 'ill'])
     ill.reply = 'hold'
-    const { clock, notifier } = emitting({ notifier: { drivers: [{ driver: well }, { driver: ill }], buffer: { messages: 10 } } })
+    const { clock, notifier } = emitting({
+      notifier: { drivers: [{ driver: well }, { driver: ill }], buffer: { messages: 10 } },
+    })
     const errors: NotifyError[] = []
-    for (let index = 0; index < 30; index++) notifier.info('a', { index }).catch((error) => errors.push(error))
+    for (let index = 0; index < 30; index++)
+      notifier.info('a', { index }).catch((error) => errors.push(error))
     await clock.settle()
     ill.reply = DOWN
     ill.fail(DOWN)
@@ -123,7 +161,12 @@ describe('several drivers', () => {
     await expect(notifier.info('x', [])).rejects.toMatchObject({
       code: 'INVALID',
       reason: 'no-arrays',
-      receipt: { results: [{ driver: 'json', status: 'confirmed' }, { driver: 'picky', status: 'failed', attempts: 0 }] },
+      receipt: {
+        results: [
+          { driver: 'json', status: 'confirmed' },
+          { driver: 'picky', status: 'failed', attempts: 0 },
+        ],
+      },
     })
     expect(picky.calls).toEqual([])
     expect(notifier.stats().drivers).toMatchObject([{ confirmed: 1 }, { emitted: 1, failed: 1 }])
@@ -140,7 +183,9 @@ describe('several drivers', () => {
 
   test('one driver in two entries gets both messages', async () => {
     const [driver] = two()
-    const { notifier } = emitting({ notifier: { drivers: [{ driver }, { driver, when: { event_type: 'a' } }] } })
+    const { notifier } = emitting({
+      notifier: { drivers: [{ driver }, { driver, when: { event_type: 'a' } }] },
+    })
     expect((await notifier.info('a', {})).results).toHaveLength(2)
     await notifier.close()
     expect(driver.closes).toBe(1)
@@ -151,13 +196,24 @@ describe('a driver that is not required', () => {
   const optional = () => {
     const [main, side] = two(['main', 'side'])
     side.reply = 'hold'
-    return { main, side, ...emitting({ notifier: { drivers: [{ driver: main }, { driver: side, required: false }] } }) }
+    return {
+      main,
+      side,
+      ...emitting({ notifier: { drivers: [{ driver: main }, { driver: side, required: false }] } }),
+    }
   }
 
   test('is not waited for, and may still be pending in the receipt', async () => {
     const { notifier, side, clock } = optional()
-    expect((await notifier.info('a', {})).results).toMatchObject([{ driver: 'main', status: 'confirmed' }, { driver: 'side', status: 'pending' }])
-    expect(notifier.stats()).toMatchObject({ confirmed: 1, pending: 0, drivers: [{ pending: 0 }, { pending: 1 }] })
+    expect((await notifier.info('a', {})).results).toMatchObject([
+      { driver: 'main', status: 'confirmed' },
+      { driver: 'side', status: 'pending' },
+    ])
+    expect(notifier.stats()).toMatchObject({
+      confirmed: 1,
+      pending: 0,
+      drivers: [{ pending: 0 }, { pending: 1 }],
+    })
     side.confirm()
     await clock.settle()
     expect(notifier.stats()).toMatchObject({ confirmed: 1, drivers: [{}, { confirmed: 1, pending: 0 }] })
@@ -170,9 +226,15 @@ describe('a driver that is not required', () => {
     await clock.settle()
     expect(failures).toMatchObject([{ code: 'FORBIDDEN', receipt: { message_id: receipt.message_id } }])
     expect(failures[0]?.receipt?.results.map(({ driver, status }) => `${driver} ${status}`)).toEqual(
-      ['main', 'main', 'main', 'side', 'side', 'side'].map((driver) => `${driver} ${driver === 'main' ? 'confirmed' : 'failed'}`),
+      ['main', 'main', 'main', 'side', 'side', 'side'].map(
+        (driver) => `${driver} ${driver === 'main' ? 'confirmed' : 'failed'}`,
+      ),
     )
-    expect(notifier.stats()).toMatchObject({ confirmed: 1, failed: 0, drivers: [{ confirmed: 3 }, { failed: 3 }] })
+    expect(notifier.stats()).toMatchObject({
+      confirmed: 1,
+      failed: 0,
+      drivers: [{ confirmed: 3 }, { failed: 3 }],
+    })
   })
 
   test('ends at the deadline of its emit', async () => {
@@ -201,10 +263,17 @@ describe('a driver that is not required', () => {
     const [main, side] = two(['main', 'side'])
     side.reply = trouble('FORBIDDEN')
     const { clock, failures, notifier } = emitting({
-      notifier: { drivers: [{ driver: main, when: { priorities: ['ERROR'] } }, { driver: side, required: false }] },
+      notifier: {
+        drivers: [
+          { driver: main, when: { priorities: ['ERROR'] } },
+          { driver: side, required: false },
+        ],
+      },
     })
     await expect(notifier.info('a', {})).rejects.toMatchObject({ code: 'FORBIDDEN' })
-    await expect(notifier.error('a', {})).resolves.toMatchObject({ results: [{ status: 'confirmed' }, { driver: 'side' }] })
+    await expect(notifier.error('a', {})).resolves.toMatchObject({
+      results: [{ status: 'confirmed' }, { driver: 'side' }],
+    })
     await clock.settle()
     expect(failures).toMatchObject([{ code: 'FORBIDDEN' }])
     expect(notifier.stats()).toMatchObject({ confirmed: 1, failed: 1 })
@@ -218,8 +287,12 @@ describe('a driver that is not required', () => {
         throw new Error('not me')
       },
     }
-    const { clock, failures, notifier } = emitting({ notifier: { drivers: [{ driver: main }, { driver: side, codec, required: false }] } })
-    await expect(notifier.info('a', {})).resolves.toMatchObject({ results: [{ status: 'confirmed' }, { driver: 'side', attempts: 0 }] })
+    const { clock, failures, notifier } = emitting({
+      notifier: { drivers: [{ driver: main }, { driver: side, codec, required: false }] },
+    })
+    await expect(notifier.info('a', {})).resolves.toMatchObject({
+      results: [{ status: 'confirmed' }, { driver: 'side', attempts: 0 }],
+    })
     await clock.settle()
     expect(failures).toMatchObject([{ reason: 'payload-encode' }])
   })

@@ -226,40 +226,44 @@ describe('hostile input', () => {
     expect({}).not.toHaveProperty('polluted')
   })
 
-  test.each([5_000, 300_000])('%d levels are shown, or cut, without a stack', async (levels) => {
-    const arrays = `${'['.repeat(levels)}${']'.repeat(levels)}`
-    const objects = `${'{"a":'.repeat(levels)}{"password":"hunter2"}${'}'.repeat(levels)}`
-    const siblings = `${'['.repeat(levels)}${',1]'.repeat(levels).slice(1)}`
-    for (const payload of [arrays, objects, siblings]) {
-      const line = await lineOf(raw(`{"event_type":"a","payload":${payload}}`), { format: 'json' })
-      expect(line.includes('hunter2')).toBe(false)
-      JSON.parse(line)
-      expect(line.length).toBeLessThan(700_000)
-      const shown = levels === 5_000 ? payload.replace('hunter2', '***') : '[truncated]'
-      expect(line.includes(shown)).toBe(true)
-    }
-  })
+  test.each([5_000, 300_000])(
+    '%d levels are shown, or cut, without a stack',
+    { tags: ['slow'] },
+    async (levels) => {
+      const arrays = `${'['.repeat(levels)}${']'.repeat(levels)}`
+      const objects = `${'{"a":'.repeat(levels)}{"password":"hunter2"}${'}'.repeat(levels)}`
+      const siblings = `${'['.repeat(levels)}${',1]'.repeat(levels).slice(1)}`
+      for (const payload of [arrays, objects, siblings]) {
+        const line = await lineOf(raw(`{"event_type":"a","payload":${payload}}`), { format: 'json' })
+        expect(line.includes('hunter2')).toBe(false)
+        JSON.parse(line)
+        expect(line.length).toBeLessThan(700_000)
+        const shown = levels === 5_000 ? payload.replace('hunter2', '***') : '[truncated]'
+        expect(line.includes(shown)).toBe(true)
+      }
+    },
+  )
 
-  test('50 MB are cut to a line that is still JSON, and says so', async () => {
-    const rows = Array.from({ length: 2_000_000 }, (_, index) => `row number ${index}`)
+  test('50 MB are cut to a line that is still JSON, and says so', { tags: ['slow'] }, async () => {
+    const rows = Array.from({ length: 1_250_000 }, (_, index) => `row number ${index}, somewhat longer`)
     const list = await lineOf(message({ rows, password: 'hunter2' }), { format: 'json' })
     expect(list.length).toBeLessThan(300_000)
     expect(JSON.parse(list).payload.rows.at(-1)).toBe('[truncated]')
     const object = await jsonOf(message(Object.fromEntries(rows.slice(0, 100_000).map((row) => [row, 1]))))
     expect(object.payload['[truncated]']).toBeGreaterThan(80_000)
     const text = await jsonOf(message({ text: 'x'.repeat(50_000_000) }))
-    const texts = await lineOf(message(Array.from({ length: 50 }, () => 'x'.repeat(1_000_000))))
+    const texts = await lineOf(message(Array.from({ length: 10 }, () => 'x'.repeat(1_000_000))))
     expect(texts.length).toBeLessThan(300_000)
     expect(text.payload.text).toMatch(/^x+\[truncated: 49\d{6} characters\]$/)
   })
 
-  test('texts that are made to be slow to search are not', async () => {
+  test('texts that are made to be slow to search are not', { tags: ['slow'] }, async () => {
     const texts = ['token', '--token ', '<password', 'password=', '://', '-a', '{"password":', 'password"']
     const since = performance.now()
     for (const text of texts) await lineOf(message({ text: text.repeat(20_000) }))
     await lineOf(message({ text: `password${' '.repeat(200_000)}` }))
     await lineOf(message({ text: `password="${'\\'.repeat(200_000)}` }))
     // Linear, it takes some 50 ms; quadratic, minutes.
-    expect(performance.now() - since).toBeLessThan(5_000)
+    expect(performance.now() - since).toBeLessThan(10_000)
   })
 })

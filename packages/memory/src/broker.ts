@@ -13,7 +13,7 @@ export interface MemoryBrokerOptions {
   readonly limit?: { readonly messages?: number; readonly bytes?: number }
   /**
    * For how long a second message with the same `dedupId` is dropped, in milliseconds; each id costs about
-   * 150 bytes for twice as long. `false`: never. Default: 120,000.
+   * 100 bytes for up to twice as long. `false`: never. Default: 120,000.
    */
   readonly deduplication?: false | { readonly windowMs: number }
   /**

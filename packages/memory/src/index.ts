@@ -66,14 +66,14 @@ export interface MemoryDriver extends Driver {
   native(): MemoryBroker
 
   /**
-   * What was confirmed through this driver so far, the oldest first: everything, or what matches. Once for
+   * What the broker took through this driver so far, the oldest first: everything, or what matches. Once for
    * each topic; without dead letters, which a predicate finds by their topic, `notifications.dead`.
    *
    * @throws a NotifyError, `CORRUPT`, for bytes that no codec of `codecs` understands; such dead letters are
    * left out.
    */
   sent(match?: Match): Envelope[]
-  /** The first that matches, of what was confirmed or will be. Rejects with `DEADLINE` or `CLOSED`. */
+  /** The first that matches, of what it took or will take. Rejects with `DEADLINE` or `CLOSED`. */
   waitFor(match: Match, options?: WaitOptions): Promise<Envelope>
   /**
    * Resolves when all that this driver was handed is settled, and no queue of the broker that has a consumer

@@ -22,7 +22,7 @@ interface Line {
 const STEPS = 32
 const JOURNAL_BYTES = 64 * 2 ** 20
 
-/** What was confirmed, as bytes, decoded when a test asks. */
+/** What the broker took, as bytes, decoded when a test asks. */
 export class Journal {
   readonly #lines: Recent<Line>
   readonly #codecs: readonly Codec[]

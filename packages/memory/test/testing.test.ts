@@ -51,7 +51,7 @@ describe('sent', () => {
     expect(driver.sent()[0]?.payload).toEqual({ n: 1 })
   })
 
-  test('is bounded: by count, by bytes, to nothing', async () => {
+  test('is bounded: by count, by bytes, to nothing', { tags: ['slow'] }, async () => {
     const few = memory({ record: 2 })
     const none = memory({ record: 0 })
     for (const driver of [few, none])

@@ -39,13 +39,17 @@ if (what === 'close') {
     return notifier.stats()
   }
   // What close() leaves to the next turn of the loop is gone by then.
-  const resources = () => new Promise<string[]>((resolve) => setImmediate(() => setImmediate(() => resolve(process.getActiveResourcesInfo()))))
+  const resources = () =>
+    new Promise<string[]>((resolve) =>
+      setImmediate(() => setImmediate(() => resolve(process.getActiveResourcesInfo()))),
+    )
   await round()
   const before = await resources()
-  const reports = []
+  const reports: Awaited<ReturnType<typeof round>>[] = []
   for (let rounds = 0; rounds < Number(count); rounds++) reports.push(await round())
   const after = await resources()
-  const sum = (name: 'emitted' | 'confirmed' | 'pending') => reports.reduce((total, report) => total + report[name], 0)
+  const sum = (name: 'emitted' | 'confirmed' | 'pending') =>
+    reports.reduce((total, report) => total + report[name], 0)
   const report = { emitted: sum('emitted'), confirmed: sum('confirmed'), pending: sum('pending') }
   process.stdout.write(JSON.stringify({ before, after, report }))
 }

@@ -1,8 +1,6 @@
 import type { Capabilities, Driver, OutboundMessage, Settle, Status } from '../../src/driver.ts'
 import type { Envelope } from '../../src/envelope.ts'
 import type { Failure } from '../../src/errors.ts'
-import { createNotifier, type Notifier, type NotifierOptions, type NotifyError, type StatusEvent } from '../../src/index.ts'
-import { FakeClock } from './clock.ts'
 
 /** One message of one call, and what the script has answered so far. */
 export interface Handed {
@@ -94,13 +92,20 @@ export function envelopeOf({ body }: Pick<OutboundMessage, 'body'>): Envelope<Re
   return JSON.parse(new TextDecoder().decode(body))
 }
 
-export function scripted({ name = 'scripted', capabilities, reply = 'hold' }: ScriptedOptions = {}): Scripted {
+export function scripted({
+  name = 'scripted',
+  capabilities,
+  reply = 'hold',
+}: ScriptedOptions = {}): Scripted {
   const calls: ScriptedCall[] = []
   const handed: Handed[] = []
   const listeners = new Set<(status: Status) => void>()
   let closes = 0
   const open = (event_type?: string) =>
-    handed.filter(({ settled, message }) => !settled && (event_type === undefined || envelopeOf(message).event_type === event_type))
+    handed.filter(
+      ({ settled, message }) =>
+        !settled && (event_type === undefined || envelopeOf(message).event_type === event_type),
+    )
   const driver: Scripted = {
     contract: 1,
     name,
@@ -182,29 +187,4 @@ export function scripted({ name = 'scripted', capabilities, reply = 'hold' }: Sc
     },
   }
   return driver
-}
-
-/** A notifier over one scripted driver, on a clock of its own, and what its hooks heard. */
-export interface Emitting {
-  readonly clock: FakeClock
-  readonly driver: Scripted
-  readonly notifier: Notifier
-  readonly failures: NotifyError[]
-  readonly statuses: StatusEvent[]
-}
-
-export function emitting(options: ScriptedOptions & { readonly notifier?: Partial<NotifierOptions> } = {}): Emitting {
-  const clock = new FakeClock()
-  const driver = scripted(options)
-  const failures: NotifyError[] = []
-  const statuses: StatusEvent[] = []
-  const notifier = createNotifier({
-    publisherId: 'test',
-    clock,
-    onFailure: (error) => failures.push(error),
-    onStatus: (event) => statuses.push(event),
-    ...(options.notifier?.drivers === undefined ? { driver } : {}),
-    ...options.notifier,
-  } as NotifierOptions)
-  return { clock, driver, notifier, failures, statuses }
 }
