@@ -196,21 +196,18 @@ describe('where the driver promises that what is stored of a key is a prefix', (
     const confirmed: string[] = []
     driver.onPublish = (batch, settle) => {
       const failed = new Set<string | undefined>()
-      batch.forEach((message, index) => {
-        const name = driver.sent[driver.sent.length - batch.length + index] as string
-        if (failed.has(message.key)) return settle(message, BEHIND_FAILURE)
-        if (clock.random() < 0.3) {
-          failed.add(message.key)
-          return settle(message, clock.random() < 0.3 ? DOWN : BUSY)
-        }
-        confirmed.push(name)
+      for (const message of batch) {
+        const refused = clock.random() < 0.3
         // Some answers get lost.
-        if (clock.random() < 0.1) {
-          failed.add(message.key)
-          return settle(message, { ...DOWN, maybeSent: true })
+        const lost = clock.random() < 0.1
+        if (failed.has(message.key)) settle(message, BEHIND_FAILURE)
+        else {
+          if (refused || lost) failed.add(message.key)
+          if (!refused) confirmed.push(envelopeOf(message).event_type)
+          if (refused) settle(message, clock.random() < 0.3 ? DOWN : BUSY)
+          else settle(message, lost ? { ...DOWN, maybeSent: true } : undefined)
         }
-        settle(message)
-      })
+      }
     }
     for (let index = 0; index < 30; index++) {
       for (const key of keys) emitAll(setup, [`${key}${index}`], key)

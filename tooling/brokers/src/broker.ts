@@ -67,10 +67,14 @@ export interface OwnBroker extends Broker, BrokerNode {
 export class BrokerUnavailable extends Error {
   override readonly name = 'BrokerUnavailable'
   readonly broker: string
+  readonly reason: string
+  readonly remedy: string
 
   constructor(broker: string, reason: string, remedy: string, options?: ErrorOptions) {
-    super(`No ${broker} here: ${reason}. ${remedy}`, options)
+    super(`No ${broker} here: ${reason}. ${remedy}.`, options)
     this.broker = broker
+    this.reason = reason
+    this.remedy = remedy
   }
 }
 

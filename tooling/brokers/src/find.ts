@@ -83,17 +83,16 @@ async function shared(name: BrokerName, folder: string): Promise<Broker> {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const file = join(folder, `${name}.json`)
   const note = await locked(join(folder, `${name}.lock`), async () => {
-    if (!existsSync(file)) writeFileSync(file, JSON.stringify(await startShared(name)))
+    if (!existsSync(file)) writeFileSync(file, JSON.stringify(await startShared(name, folder)))
     return JSON.parse(readFileSync(file, 'utf8')) as Note
   })
   if ('unavailable' in note) throw new BrokerUnavailable(...note.unavailable)
   return describe(name, note.url, note.version)
 }
 
-async function startShared(name: BrokerName): Promise<Note> {
-  const home = await homeOfRun()
+async function startShared(name: BrokerName, folder: string): Promise<Note> {
   try {
-    const { url, version }: OwnBroker = await KINDS[name].start(home as Home)
+    const { url, version }: OwnBroker = await KINDS[name].start(await homeOfRun(folder))
     return { url, version }
   } catch (error) {
     if (!isUnavailable(error)) throw error
@@ -103,8 +102,10 @@ async function startShared(name: BrokerName): Promise<Note> {
 
 function describe(name: string, url: string, version: string): Broker {
   const { hostname, port } = new URL(url)
+  const usual = new URL(KINDS[name].usualUrl).port
+  const address = { host: hostname, port: Number(port || usual) }
   const stop = async (): Promise<void> => {}
-  return { name, url, version, host: hostname, port: Number(port), stop, [Symbol.asyncDispose]: stop }
+  return { ...address, name, url, version, stop, [Symbol.asyncDispose]: stop }
 }
 
 function withoutPassword(url: string): string {

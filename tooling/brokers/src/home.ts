@@ -30,10 +30,8 @@ export async function openHome(): Promise<Home> {
   return { ...owner, env: await guard(owner.folder) }
 }
 
-/** A home in the run that this process is part of, or `undefined`. It ends with the run. */
-export async function homeOfRun(): Promise<Home | undefined> {
-  const folder = process.env[RUN]
-  if (!folder) return undefined
+/** A home that ends with the run whose folder it is. */
+export async function homeOfRun(folder: string): Promise<Home> {
   return { folder, env: await guard(folder), close: async () => {} }
 }
 

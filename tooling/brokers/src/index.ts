@@ -1,0 +1,16 @@
+/**
+ * Real brokers for tests, examples and benches, and the troubles they can be put in.
+ *
+ * @module
+ */
+export type { Address, Broker, BrokerNode, Exit, OwnBroker } from './broker.ts'
+export { BrokerUnavailable, isUnavailable } from './broker.ts'
+export { eventually } from './eventually.ts'
+export { type BrokerName, type Brokers, findOrStart, start } from './find.ts'
+export { reservePorts } from './ports.ts'
+export { requireBroker, requireOwnBroker } from './require.ts'
+export type { RabbitFaults } from './rabbit/faults.ts'
+export type { RabbitBroker, RabbitOptions } from './rabbit/index.ts'
+export { openOracle, type Oracle, type Stored } from './rabbit/oracle.ts'
+export { openProxy, type Proxy, type ProxyOptions } from './proxy/proxy.ts'
+export { type Random, seeded } from './random.ts'

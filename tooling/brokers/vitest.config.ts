@@ -1,0 +1,3 @@
+import { withBrokers } from './vitest.ts'
+
+export default withBrokers('rabbit')
