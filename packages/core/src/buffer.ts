@@ -63,7 +63,14 @@ export class Item implements Linked<Item> {
   /** The attempt that is in flight. */
   attempt: object | undefined
 
-  constructor(owner: Owner, lane: Lane, sender: Sender, decides: boolean, message: Encoded, sequence: number) {
+  constructor(
+    owner: Owner,
+    lane: Lane,
+    sender: Sender,
+    decides: boolean,
+    message: Encoded,
+    sequence: number,
+  ) {
     this.owner = owner
     this.lane = lane
     this.sender = sender
@@ -81,7 +88,9 @@ export class Item implements Linked<Item> {
     const { status, attempts, failure } = this
     const driver = this.sender.driver.name
     const { topic } = this.lane.destination
-    return failure === undefined ? { driver, topic, status, attempts } : { driver, topic, status, attempts, failure }
+    return failure === undefined
+      ? { driver, topic, status, attempts }
+      : { driver, topic, status, attempts, failure }
   }
 }
 
@@ -116,7 +125,11 @@ export class Buffer {
     const { limits } = this
     if (size > limits.bytes) return failure('TOO_LARGE', 'buffer', 'The message is larger than buffer.bytes.')
     if (lane.gate.shut && (lane.pending + 1 > limits.messages / 2 || lane.bytes + size > limits.bytes / 2)) {
-      return failure('OVERLOADED', 'destination', 'The destination does not answer, and holds half of the buffer.')
+      return failure(
+        'OVERLOADED',
+        'destination',
+        'The destination does not answer, and holds half of the buffer.',
+      )
     }
     let messages = this.messages + 1 - limits.messages
     let bytes = this.bytes + size - limits.bytes

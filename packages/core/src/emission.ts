@@ -1,5 +1,5 @@
-import { type Failure, NotifyError } from './errors.ts'
 import type { Item } from './buffer.ts'
+import { type Failure, NotifyError } from './errors.ts'
 import type { Ledger } from './ledger.ts'
 import type { Linked } from './list.ts'
 
@@ -211,7 +211,9 @@ export class Filtered implements Emission {
    * a promise for each emit would cost more than all the rest.
    */
   // biome-ignore lint/suspicious/noThenProperty: an emission is awaitable by design
-  then<A = Receipt, B = never>(onConfirmed?: ((receipt: Receipt) => A | PromiseLike<A>) | null): Promise<A | B> {
+  then<A = Receipt, B = never>(
+    onConfirmed?: ((receipt: Receipt) => A | PromiseLike<A>) | null,
+  ): Promise<A | B> {
     const receipt: Receipt = new FilteredReceipt(this)
     if (typeof onConfirmed !== 'function') return Promise.resolve(receipt as A)
     try {

@@ -2,8 +2,16 @@ import type { Encoded } from './buffer.ts'
 import type { Clock } from './clock.ts'
 import { type Codec, notAnObject } from './codec.ts'
 import type { Destination, Driver, Health } from './driver.ts'
-import { Emit, type Emission, Filtered, Outcome } from './emission.ts'
-import { checkHeaders, checkKey, checkMessageId, checkName, checkTopic, PRIORITIES, type Priority } from './envelope.ts'
+import { type Emission, Emit, Filtered, Outcome } from './emission.ts'
+import {
+  checkHeaders,
+  checkKey,
+  checkMessageId,
+  checkName,
+  checkTopic,
+  PRIORITIES,
+  type Priority,
+} from './envelope.ts'
 import { type Failure, failure, invalid } from './errors.ts'
 import { askHealth } from './health.ts'
 import { countAtExit, release } from './holders.ts'
@@ -80,7 +88,13 @@ export class Emitter {
     this.#uncount = countAtExit(() => ledger.stats().pending)
   }
 
-  emit(voice: Voice, priority: Priority, event_type: string, payload: object, options?: EmitOptions): Emission {
+  emit(
+    voice: Voice,
+    priority: Priority,
+    event_type: string,
+    payload: object,
+    options?: EmitOptions,
+  ): Emission {
     if (this.#routes.length === 0 && this.#closing === undefined) {
       this.ledger.filtered()
       return new Filtered()
@@ -95,7 +109,9 @@ export class Emitter {
   isEnabled(priority?: Priority, event_type?: string): boolean {
     if (this.#closing !== undefined) return false
     if (priority === undefined) return this.#routes.length > 0
-    return this.#routes.some((route) => (event_type === undefined ? route.handles(priority) : route.matches(priority, event_type)))
+    return this.#routes.some((route) =>
+      event_type === undefined ? route.handles(priority) : route.matches(priority, event_type),
+    )
   }
 
   stats(): NotifierStats {
@@ -103,13 +119,17 @@ export class Emitter {
   }
 
   async health(timeoutMs: number): Promise<NotifierHealth> {
-    const answers = await Promise.all(this.#drivers.map((driver) => askHealth(driver, this.#clock, timeoutMs)))
+    const answers = await Promise.all(
+      this.#drivers.map((driver) => askHealth(driver, this.#clock, timeoutMs)),
+    )
     const drivers = answers.map((answer, index) => {
       const { name } = this.#drivers[index] as Driver
       const route = this.#routes.find(({ entry }) => entry === index)
       return { driver: name, ...answer, warnings: [...answer.warnings, ...(route?.sender.warnings() ?? [])] }
     })
-    const ok = drivers.every((answer, index) => answer.ok || this.#routes.find(({ entry }) => entry === index)?.required === false)
+    const ok = drivers.every(
+      (answer, index) => answer.ok || this.#routes.find(({ entry }) => entry === index)?.required === false,
+    )
     return { ok, drivers }
   }
 
@@ -118,10 +138,23 @@ export class Emitter {
     return this.#closing
   }
 
-  #start(voice: Voice, priority: Priority, event_type: string, payload: object, options: EmitOptions): Emission {
-    const refusal = this.#closing === undefined ? checkEmit(priority, event_type, payload, options) : failure('CLOSED')
+  #start(
+    voice: Voice,
+    priority: Priority,
+    event_type: string,
+    payload: object,
+    options: EmitOptions,
+  ): Emission {
+    const refusal =
+      this.#closing === undefined ? checkEmit(priority, event_type, payload, options) : failure('CLOSED')
     if (refusal !== undefined) return this.#refuse(refusal, options.messageId)
-    const { signal, key, topics = voice.topics, timeoutMs = voice.timeoutMs, messageId: id = globalThis.crypto.randomUUID() } = options
+    const {
+      signal,
+      key,
+      topics = voice.topics,
+      timeoutMs = voice.timeoutMs,
+      messageId: id = globalThis.crypto.randomUUID(),
+    } = options
     const routes = this.#routes.filter((route) => route.matches(priority, event_type))
     if (routes.length === 0) {
       this.ledger.filtered()
@@ -144,13 +177,26 @@ export class Emitter {
     if (admissible) {
       const strict = voice.strict ? checkStrict(payload) : undefined
       if (strict !== undefined) return this.#refuse(strict, id)
-      const envelope = { message_id: id, publisher_id: voice.publisherId, timestamp: this.#now(), priority, event_type, payload }
+      const envelope = {
+        message_id: id,
+        publisher_id: voice.publisherId,
+        timestamp: this.#now(),
+        priority,
+        event_type,
+        payload,
+      }
       const headers = options.headers === undefined ? voice.headers : { ...voice.headers, ...options.headers }
       for (const { codec } of routes) {
         if (encoded.has(codec)) continue
         try {
           const body = codec.encode(envelope)
-          encoded.set(codec, { body, contentType: codec.contentType, headers, key, size: sizeOf(body, headers, key) })
+          encoded.set(codec, {
+            body,
+            contentType: codec.contentType,
+            headers,
+            key,
+            size: sizeOf(body, headers, key),
+          })
         } catch (error) {
           const fault = explain(payload, error)
           // What one codec cannot encode, another one may; what none can, was never a message.
@@ -203,14 +249,19 @@ export class Emitter {
 
   async #close(timeoutMs: number): Promise<NotifierStats> {
     const until = this.#clock.now() + timeoutMs
-    const closed = failure('CLOSED', 'close-timeout', `close() ended before the broker had it, after ${timeoutMs} ms.`)
+    const closed = failure(
+      'CLOSED',
+      'close-timeout',
+      `close() ended before the broker had it, after ${timeoutMs} ms.`,
+    )
     const senders = this.#routes.map(({ sender }) => sender)
     await this.ledger.flush(timeoutMs)
     for (const sender of senders) sender.stop(closed)
     // What the drivers answer now still counts, and says better than we could what may have been sent.
     const left = Math.max(0, until - this.#clock.now()) + GRACE_MS
     const letGo = [this.ledger.flush(left)]
-    const close = (driver: Driver) => within(this.#clock, left, (signal) => release(driver, { timeoutMs: left, signal }), undefined)
+    const close = (driver: Driver) =>
+      within(this.#clock, left, (signal) => release(driver, { timeoutMs: left, signal }), undefined)
     await Promise.allSettled([...letGo, ...this.#drivers.map(close)])
     for (const sender of senders) sender.finish(closed)
     this.ledger.close()
@@ -224,10 +275,18 @@ const NO_OPTIONS: EmitOptions = {}
 const aborted = () => failure('ABORTED', undefined, 'The signal given with the emit fired.')
 
 /** What can be said against an emit without looking at its drivers. */
-function checkEmit(priority: Priority, event_type: string, payload: unknown, options: EmitOptions): Failure | undefined {
+function checkEmit(
+  priority: Priority,
+  event_type: string,
+  payload: unknown,
+  options: EmitOptions,
+): Failure | undefined {
   if (!PRIORITIES.includes(priority)) {
     const near = typeof priority === 'string' ? nearest(priority, PRIORITIES) : undefined
-    return invalid('priority', `There is no such priority.${near === undefined ? '' : ` Did you mean "${near}"?`}`)
+    return invalid(
+      'priority',
+      `There is no such priority.${near === undefined ? '' : ` Did you mean "${near}"?`}`,
+    )
   }
   const name = checkName('event_type', event_type)
   if (name !== undefined) return name
@@ -254,7 +313,8 @@ function checkOptions(options: EmitOptions): Failure | undefined {
   if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0)) {
     return invalid('option', 'timeoutMs must be a number of milliseconds above 0.')
   }
-  if (signal !== undefined && typeof signal?.addEventListener !== 'function') return invalid('option', 'signal must be an AbortSignal.')
+  if (signal !== undefined && typeof signal?.addEventListener !== 'function')
+    return invalid('option', 'signal must be an AbortSignal.')
   if (topics === undefined) return undefined
   if (!Array.isArray(topics) || topics.length === 0 || new Set(topics).size < topics.length) {
     return invalid('option', 'topics must be an array of at least one topic, each once.')

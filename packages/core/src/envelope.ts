@@ -71,7 +71,12 @@ export function readEnvelope(value: unknown, fallback: Priority): Envelope {
   for (const name of Object.keys(fields)) {
     if (Object.hasOwn(envelope, name)) continue
     // A key named __proto__ is data. Assignment would make it a prototype.
-    Object.defineProperty(envelope, name, { value: fields[name], enumerable: true, writable: true, configurable: true })
+    Object.defineProperty(envelope, name, {
+      value: fields[name],
+      enumerable: true,
+      writable: true,
+      configurable: true,
+    })
   }
   return envelope as Envelope
 }
@@ -124,7 +129,8 @@ export function checkTopic(value: unknown, what: 'topic' | 'group' = 'topic'): F
     // Core's own suffix for dead letters, however often it was added, does not count.
     const bare = value.replace(/(?:\.dead)+$/, '')
     const tokens = value.split('.')
-    if (bare.length <= 64 && /^[A-Za-z0-9]/.test(value) && tokens.every((token) => TOKEN.test(token))) return undefined
+    if (bare.length <= 64 && /^[A-Za-z0-9]/.test(value) && tokens.every((token) => TOKEN.test(token)))
+      return undefined
   }
   return invalid(
     what,
@@ -153,7 +159,10 @@ export function checkHeaders(headers: unknown): Failure | undefined {
     const failure = checkHeader(name, (headers as Record<string, unknown>)[name])
     if (failure !== undefined) return failure
     if (/^notify-/i.test(name)) {
-      return invalid('header-reserved', `The header ${name} is reserved: names that begin with "notify-" are the library's.`)
+      return invalid(
+        'header-reserved',
+        `The header ${name} is reserved: names that begin with "notify-" are the library's.`,
+      )
     }
   }
   return undefined
@@ -162,8 +171,14 @@ export function checkHeaders(headers: unknown): Failure | undefined {
 /** The rule that every header on the wire obeys, the library's own included. */
 export function checkHeader(name: string, value: unknown): Failure | undefined {
   if (!HEADER_NAME.test(name)) {
-    return invalid('header-name', 'A header name is 1 to 127 letters, digits, ".", "_" or "-", beginning with a letter or digit.')
+    return invalid(
+      'header-name',
+      'A header name is 1 to 127 letters, digits, ".", "_" or "-", beginning with a letter or digit.',
+    )
   }
   if (typeof value === 'string' && value.isWellFormed() && !CONTROL.test(value)) return undefined
-  return invalid('header-value', `The value of header ${name} must be a well-formed string without control characters.`)
+  return invalid(
+    'header-value',
+    `The value of header ${name} must be a well-formed string without control characters.`,
+  )
 }

@@ -112,10 +112,22 @@ function describe(failure: Failure): string {
 }
 
 /** All codes. */
-export const ERROR_CODES: readonly ErrorCode[] = /* @__PURE__ */ Object.freeze(Object.keys(CODES) as ErrorCode[])
+export const ERROR_CODES: readonly ErrorCode[] = /* @__PURE__ */ Object.freeze(
+  Object.keys(CODES) as ErrorCode[],
+)
 
-/** A failure of one message, final, of which nothing was sent. What most refusals are. */
-export function failure(code: ErrorCode, reason?: string, message?: string): Failure {
+/**
+ * A failure, as plain data: of one message, final, with nothing sent, where `rest` says nothing else. For drivers.
+ *
+ * @example
+ * failure('UNAVAILABLE', 'lost', 'The connection broke.', { retryable: true, maybeSent: true, scope: 'transport' })
+ */
+export function failure(
+  code: ErrorCode,
+  reason?: string,
+  message?: string,
+  rest: Partial<Omit<Failure, 'code' | 'reason' | 'message'>> = {},
+): Failure {
   return {
     code,
     ...(reason === undefined ? {} : { reason }),
@@ -123,6 +135,7 @@ export function failure(code: ErrorCode, reason?: string, message?: string): Fai
     retryable: false,
     maybeSent: false,
     scope: 'message',
+    ...rest,
   }
 }
 
@@ -137,7 +150,8 @@ export function invalid(reason: string, message: string): Failure {
  */
 export function toFailure(value: unknown): Failure {
   try {
-    const { code, reason, message, retryable, maybeSent, scope, retryAfterMs, cause } = value as Partial<Failure>
+    const { code, reason, message, retryable, maybeSent, scope, retryAfterMs, cause } =
+      value as Partial<Failure>
     if (typeof code === 'string' && Object.hasOwn(CODES, code)) {
       const complete = typeof retryable === 'boolean' && typeof maybeSent === 'boolean' && isScope(scope)
       if (complete && isText(reason) && isText(message) && isWait(retryAfterMs)) return value as Failure

@@ -80,7 +80,8 @@ export class Gates {
   /** What waiting cannot cure fails everything behind it at once, until it is time to look again. */
   refusal(lane: Lane): Failure | undefined {
     for (const { failure, due } of [this.transport, lane.gate]) {
-      if (failure !== undefined && !failure.retryable && this.#clock.now() < due) return { ...failure, maybeSent: false }
+      if (failure !== undefined && !failure.retryable && this.#clock.now() < due)
+        return { ...failure, maybeSent: false }
     }
     return undefined
   }
@@ -121,7 +122,9 @@ export class Gates {
       ...lanes.map(({ gate, destination }) => ({ gate, name: destination.name })),
     ]
     return all.flatMap(({ gate: { failure }, name }) =>
-      failure === undefined ? [] : [`${name} takes no messages: ${failure.code} ${failure.message ?? failure.reason ?? ''}`.trimEnd()],
+      failure === undefined
+        ? []
+        : [`${name} takes no messages: ${failure.code} ${failure.message ?? failure.reason ?? ''}`.trimEnd()],
     )
   }
 }

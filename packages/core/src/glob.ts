@@ -20,7 +20,8 @@ function compileGlob(glob: Glob): GlobMatch {
   const parts = ['']
   for (const [found, not, sequence] of glob.matchAll(/\*+|\[(!|(?!!))([^][^\]]*)\]|[^]/gu)) {
     if (found[0] === '*') parts.push('')
-    else if (sequence !== undefined) parts.push(`${parts.pop()}[${not === '!' ? '^' : ''}${sequence.replace(/[\\^[\]]/g, '\\$&')}]`)
+    else if (sequence !== undefined)
+      parts.push(`${parts.pop()}[${not === '!' ? '^' : ''}${sequence.replace(/[\\^[\]]/g, '\\$&')}]`)
     else parts.push(`${parts.pop()}${found === '?' ? '[^]' : found.replace(/[\\^$.|+()[\]{}/]/, '\\$&')}`)
   }
   const last = parts.length > 1 ? `[^]*${parts.pop()}` : ''

@@ -2,7 +2,7 @@ import type { Destination } from './driver.ts'
 import { type Envelope, PRIORITIES, type Priority } from './envelope.ts'
 import { compileGlobs, type Glob, type GlobMatch } from './glob.ts'
 import type { AnyEvents } from './notifier.ts'
-import { checkCount, checkKeys, checkMs, refuse } from './options.ts'
+import { checkCount, checkMs, checkOptions, refuse } from './options.ts'
 import type { Backoff } from './retry.ts'
 import { checkPriorities } from './route.ts'
 
@@ -102,7 +102,7 @@ export function compileHandlers(
   const defaults = attemptsOf('attempts', attempts, DEFAULTS)
   return entries.map((entry: HandlerEntry, index) => {
     const what = `handlers[${index}]`
-    checkKeys(what, entry, ENTRY_KEYS)
+    checkOptions(what, entry, ENTRY_KEYS)
     const { event_type, publisher_id, priorities, where, handle } = entry
     if (typeof handle !== 'function') refuse(`${what}.handle must be a function.`)
     if (where !== undefined && typeof where !== 'function') refuse(`${what}.where must be a function.`)
@@ -143,7 +143,7 @@ function attemptsOf(what: string, given: Partial<Attempts>, defaults: Attempts):
 
 /** What is given, over the defaults, of which one bound takes the other along. Throws `INVALID`. */
 export function backoffOf<T extends Backoff>(what: string, given: Partial<T>, defaults: T): Backoff {
-  checkKeys(what, given, Object.keys(defaults))
+  checkOptions(what, given, Object.keys(defaults))
   const { minMs = Math.min(defaults.minMs, given.maxMs ?? defaults.minMs) } = given
   const { maxMs = Math.max(defaults.maxMs, minMs) } = given
   checkMs(`${what}.minMs`, minMs)

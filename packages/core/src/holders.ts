@@ -1,5 +1,5 @@
-import { complain } from './observe.ts'
 import type { CallOptions, Driver } from './driver.ts'
+import { complain } from './observe.ts'
 
 /**
  * What all copies of this package in a process have to agree on: who holds a driver, and what is pending when
@@ -44,7 +44,9 @@ export function countAtExit(count: () => number): () => void {
       let pending = 0
       for (const each of counts) pending += each()
       if (pending > 0) {
-        complain(`${pending} notification${pending === 1 ? ' was' : 's were'} still pending when the process exited; await notifier.close() before`)
+        complain(
+          `${pending} notification${pending === 1 ? ' was' : 's were'} still pending when the process exited; await notifier.close() before`,
+        )
       }
     }
     shared[PENDING] = { counts, onExit }

@@ -1,9 +1,9 @@
 import type { Item } from './buffer.ts'
 import type { Call } from './call.ts'
 import type { Destination } from './driver.ts'
+import { PRIORITIES } from './envelope.ts'
 import { Gate } from './gate.ts'
 import { List } from './list.ts'
-import { PRIORITIES } from './envelope.ts'
 
 /** Items in the order of their admission, wherever they come back from. */
 export class Queue extends List<Item> {
@@ -207,7 +207,9 @@ export class Lane {
     const key = this.#key(item)
     if (key === undefined) return true
     if (key.inFlight > 0) return false
-    return item.before === undefined || (this.#together > 1 && item.before.batch === batch && batch.length > 0)
+    return (
+      item.before === undefined || (this.#together > 1 && item.before.batch === batch && batch.length > 0)
+    )
   }
 
   /** A key of which nothing is open any more takes no memory. */

@@ -93,14 +93,16 @@ export class Ledger {
     }
     if (list.size > 0) return
     // Timeouts that were used once must not be remembered for ever.
-    if (this.#open.size > 8) for (const [timeoutMs, other] of this.#open) if (other.size === 0) this.#open.delete(timeoutMs)
+    if (this.#open.size > 8)
+      for (const [timeoutMs, other] of this.#open) if (other.size === 0) this.#open.delete(timeoutMs)
     if (this.#epochs.size === 0) this.#alarm.clear()
   }
 
   /** A driver that is not required failed. It is told once for each emit and driver, whatever the topics. */
   optionalFailed(emit: Emit, item: Item): void {
     for (let other = emit.first; other !== undefined; other = other.sibling) {
-      if (other !== item && !other.decides && other.sender === item.sender && other.failure !== undefined) return
+      if (other !== item && !other.decides && other.sender === item.sender && other.failure !== undefined)
+        return
     }
     const because = item.failure
     if (because !== undefined) this.#clock.defer(() => this.#tell(new NotifyError(because, emit.receipt())))

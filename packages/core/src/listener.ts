@@ -15,7 +15,7 @@ import type { Outcomes } from './held.ts'
 import { hold } from './holders.ts'
 import type { AnyEvents } from './notifier.ts'
 import type { Hooks } from './observe.ts'
-import { checkCount, checkDriver, checkFunction, checkKeys, checkMs, refuse } from './options.ts'
+import { checkCount, checkDriver, checkFunction, checkMs, checkOptions, refuse } from './options.ts'
 import type { Backoff } from './retry.ts'
 import { destinationsOf } from './route.ts'
 
@@ -144,7 +144,7 @@ function settingsOf<Events extends object>(options: ListenerOptions<Events>): Se
     deadLetters,
     clock,
   } = all
-  checkKeys('createListener', options, Object.keys(DEFAULTS))
+  checkOptions('createListener', options, Object.keys(DEFAULTS))
   checkDriver(driver)
   if (!Array.isArray(topics) || topics.length === 0) refuse('topics must be an array of at least one topic.')
   for (const topic of topics) check(checkTopic(topic))

@@ -27,5 +27,9 @@ export function checkMessage(message: OutboundMessage, maxMessageBytes: number):
   }
   const size = sizeOf(message.body, message.headers, message.key)
   if (size <= maxMessageBytes) return undefined
-  return failure('TOO_LARGE', undefined, `The message has ${size} bytes; at most ${maxMessageBytes} are taken.`)
+  return failure(
+    'TOO_LARGE',
+    undefined,
+    `The message has ${size} bytes; at most ${maxMessageBytes} are taken.`,
+  )
 }

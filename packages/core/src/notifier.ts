@@ -8,7 +8,7 @@ import { type Failure, NotifyError } from './errors.ts'
 import { hold } from './holders.ts'
 import { Ledger } from './ledger.ts'
 import { type Hooks, StatusTeller } from './observe.ts'
-import { checkCount, checkDriver, checkFunction, checkKeys, checkMs, refuse } from './options.ts'
+import { checkCount, checkDriver, checkFunction, checkMs, checkOptions, refuse } from './options.ts'
 import type { Backoff } from './retry.ts'
 import { compileWhen, type DriverEntry, type Route } from './route.ts'
 import { Sender } from './sender.ts'
@@ -112,7 +112,19 @@ export type NotifierOptions = CommonOptions &
   )
 
 const CHILD_KEYS = ['publisherId', 'topics', 'headers', 'timeoutMs', 'strict'] as const
-const KEYS = [...CHILD_KEYS, 'driver', 'drivers', 'codec', 'buffer', 'attemptTimeoutMs', 'retry', 'backoff', 'clock', 'onFailure', 'onStatus']
+const KEYS = [
+  ...CHILD_KEYS,
+  'driver',
+  'drivers',
+  'codec',
+  'buffer',
+  'attemptTimeoutMs',
+  'retry',
+  'backoff',
+  'clock',
+  'onFailure',
+  'onStatus',
+]
 
 /**
  * Makes what a program emits with. Connects to nothing yet.
@@ -123,10 +135,18 @@ const KEYS = [...CHILD_KEYS, 'driver', 'drivers', 'codec', 'buffer', 'attemptTim
  * const notifier = createNotifier({ publisherId: 'compute.host1', driver: rabbit({ url }) })
  * await notifier.warn('compute.create_instance', { instance_id: 12 })
  */
-export function createNotifier<Events extends object = AnyEvents>(options: NotifierOptions): Notifier<Events> {
-  checkKeys('createNotifier', options, KEYS)
+export function createNotifier<Events extends object = AnyEvents>(
+  options: NotifierOptions,
+): Notifier<Events> {
+  checkOptions('createNotifier', options, KEYS)
   const { clock = systemClock, codec: fallback = jsonCodec() } = options
-  const voice = voiceOf(options, { publisherId: '', topics: ['notifications'], headers: {}, timeoutMs: 60_000, strict: false })
+  const voice = voiceOf(options, {
+    publisherId: '',
+    topics: ['notifications'],
+    headers: {},
+    timeoutMs: 60_000,
+    strict: false,
+  })
   const senderOptions = senderOptionsOf(options)
   checkCodec(fallback)
   checkFunction('onFailure', options.onFailure)
@@ -141,7 +161,12 @@ export function createNotifier<Events extends object = AnyEvents>(options: Notif
     const sender = new Sender(driver, senderOptions, new StatusTeller(driver, options.onStatus), clock)
     routes.push({ entry, sender, codec, required, ...(rules[entry] as ReturnType<typeof compileWhen>) })
   })
-  const emitter = new Emitter(entries.map(({ driver }) => driver), routes, new Ledger(clock, options), clock)
+  const emitter = new Emitter(
+    entries.map(({ driver }) => driver),
+    routes,
+    new Ledger(clock, options),
+    clock,
+  )
   const close: Notifier['close'] = ({ timeoutMs = 5_000 } = {}) => emitter.close(timeoutMs)
   return {
     ...childOf<Events>(emitter, voice),
@@ -168,7 +193,7 @@ function childOf<Events extends object>(emitter: Emitter, voice: Voice): ChildNo
     notify: (priority, event_type, payload, options) =>
       emitter.emit(voice, priority, event_type, payload as object, options),
     child(options) {
-      checkKeys('child', options, CHILD_KEYS)
+      checkOptions('child', options, CHILD_KEYS)
       return childOf(emitter, voiceOf(options, voice))
     },
     isEnabled: (priority, event_type) => emitter.isEnabled(priority, event_type),
@@ -192,15 +217,26 @@ function voiceOf(options: ChildOptions, base: Voice): Voice {
   for (const topic of topics) check(checkTopic(topic))
   check(checkHeaders(headers))
   checkMs('timeoutMs', timeoutMs)
-  return { publisherId, topics: [...new Set(topics)], headers: { ...base.headers, ...headers }, timeoutMs, strict }
+  return {
+    publisherId,
+    topics: [...new Set(topics)],
+    headers: { ...base.headers, ...headers },
+    timeoutMs,
+    strict,
+  }
 }
 
 function check(failure: Failure | undefined): void {
   if (failure !== undefined) throw new NotifyError(failure)
 }
 
-function senderOptionsOf({ buffer = {}, backoff = {}, retry = -1, attemptTimeoutMs = 30_000 }: NotifierOptions) {
-  checkKeys('buffer', buffer, ['messages', 'bytes'])
+function senderOptionsOf({
+  buffer = {},
+  backoff = {},
+  retry = -1,
+  attemptTimeoutMs = 30_000,
+}: NotifierOptions) {
+  checkOptions('buffer', buffer, ['messages', 'bytes'])
   const { messages = 10_000, bytes = 32 * 2 ** 20 } = buffer
   checkCount('buffer.messages', messages, 1)
   checkCount('buffer.bytes', bytes, 1)
@@ -215,7 +251,7 @@ function senderOptionsOf({ buffer = {}, backoff = {}, retry = -1, attemptTimeout
 }
 
 function backoffOf(backoff: { minMs?: number; maxMs?: number }, defaults: Backoff): Backoff {
-  checkKeys('backoff', backoff, ['minMs', 'maxMs'])
+  checkOptions('backoff', backoff, ['minMs', 'maxMs'])
   const { minMs = defaults.minMs, maxMs = Math.max(minMs, defaults.maxMs) } = backoff
   checkMs('backoff.minMs', minMs)
   checkMs('backoff.maxMs', maxMs, minMs)
@@ -223,11 +259,13 @@ function backoffOf(backoff: { minMs?: number; maxMs?: number }, defaults: Backof
 }
 
 function entriesOf({ driver, drivers }: NotifierOptions): readonly DriverEntry[] {
-  if ((driver === undefined) === (drivers === undefined)) refuse('createNotifier takes either "driver" or "drivers".')
+  if ((driver === undefined) === (drivers === undefined))
+    refuse('createNotifier takes either "driver" or "drivers".')
   const entries = drivers ?? [{ driver: driver as Driver }]
-  if (!Array.isArray(entries) || entries.length === 0) refuse('drivers must be an array of at least one entry.')
+  if (!Array.isArray(entries) || entries.length === 0)
+    refuse('drivers must be an array of at least one entry.')
   for (const entry of entries) {
-    checkKeys('drivers[]', entry, ['driver', 'when', 'codec', 'required'])
+    checkOptions('drivers[]', entry, ['driver', 'when', 'codec', 'required'])
     checkDriver(entry.driver)
     if (entry.codec !== undefined) checkCodec(entry.codec)
   }

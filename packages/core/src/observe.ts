@@ -37,7 +37,8 @@ export function callHook<T>(name: string, hook: (value: T) => unknown, value: T)
   try {
     const result = hook(value)
     // An async hook that rejects must not become an unhandled rejection.
-    if (result instanceof Promise) result.catch((error: unknown) => complain(`${name} rejected: ${text(error)}`))
+    if (result instanceof Promise)
+      result.catch((error: unknown) => complain(`${name} rejected: ${text(error)}`))
   } catch (error) {
     complain(`${name} threw: ${text(error)}`)
   }
@@ -59,7 +60,8 @@ export class Digest {
       seen.more++
       return
     }
-    const more = seen === undefined || seen.more === 0 ? '' : ` (and ${seen.more} more since the last such line)`
+    const more =
+      seen === undefined || seen.more === 0 ? '' : ` (and ${seen.more} more since the last such line)`
     this.#seen.set(kind, { at: now, more: 0 })
     complain(`${line}${more}`)
   }
@@ -137,7 +139,10 @@ export class StatusTeller {
     // That a connection was made at all is no news.
     if (last === undefined && state === 'up') return
     const where = subject === '' ? driver : `${driver} ${subject}`
-    const why = state === 'up' || failure === undefined ? '' : `: ${failure.code} ${failure.message ?? failure.reason ?? ''}`
+    const why =
+      state === 'up' || failure === undefined
+        ? ''
+        : `: ${failure.code} ${failure.message ?? failure.reason ?? ''}`
     complain(`${where} is ${state}${why}`.trimEnd())
   }
 }

@@ -10,12 +10,12 @@ export function refuse(message: string, reason = 'option'): never {
  * Refuses keys that nobody knows, and suggests the one that was probably meant. TypeScript says so first;
  * this is for options that come from a file.
  */
-export function checkKeys(what: string, options: unknown, known: readonly string[]): void {
+export function checkOptions(what: string, options: unknown, known: readonly string[]): void {
   const message = unknownKey(what, options, known)
   if (message !== undefined) refuse(message)
 }
 
-/** What {@link checkKeys} would complain of. */
+/** What {@link checkOptions} would complain of. */
 export function unknownKey(what: string, options: unknown, known: readonly string[]): string | undefined {
   if (typeof options !== 'object' || options === null) return `${what} must be an object.`
   for (const key of Object.keys(options)) {
@@ -28,9 +28,12 @@ export function unknownKey(what: string, options: unknown, known: readonly strin
 
 /** A driver of another contract would fail in ways that nobody could explain. */
 export function checkDriver(driver: Driver): void {
-  if (typeof driver?.publish !== 'function' || typeof driver.capabilities !== 'object') refuse('driver must be a driver, such as memory() or rabbit({ url }).')
+  if (typeof driver?.publish !== 'function' || typeof driver.capabilities !== 'object')
+    refuse('driver must be a driver, such as memory() or rabbit({ url }).')
   if (driver.contract !== 1) {
-    refuse(`The driver "${driver.name}" keeps contract ${String(driver.contract)}, and this version of @notify/core needs 1.`)
+    refuse(
+      `The driver "${driver.name}" keeps contract ${String(driver.contract)}, and this version of @notify/core needs 1.`,
+    )
   }
 }
 
@@ -42,7 +45,8 @@ export function checkFunction(name: string, value: unknown): void {
 /** A whole number of something, within bounds. */
 export function checkCount(name: string, value: number | undefined, least: number): void {
   if (value === undefined || value === Number.POSITIVE_INFINITY) return
-  if (!Number.isInteger(value) || value < least) refuse(`${name} must be a whole number of at least ${least}.`)
+  if (!Number.isInteger(value) || value < least)
+    refuse(`${name} must be a whole number of at least ${least}.`)
 }
 
 /** A duration. Zero only where it means something. */

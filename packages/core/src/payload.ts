@@ -5,7 +5,10 @@ const MOST_NODES = 1_000_000
 
 /** Says why a payload could not be encoded. Only called when it could not, since it walks the whole of it. */
 export function explain(payload: unknown, error: unknown): Failure {
-  return known(error) ?? walk(payload, false) ?? { ...invalid('payload-encode', 'The payload cannot be encoded.'), cause: error }
+  return (
+    known(error) ??
+    walk(payload, false) ?? { ...invalid('payload-encode', 'The payload cannot be encoded.'), cause: error }
+  )
 }
 
 /** What the error itself says, if it can be asked: it may be anything that a getter threw. */
@@ -34,7 +37,14 @@ export function checkStrict(payload: unknown): Failure | undefined {
 }
 
 function isGivenFailure(error: unknown): boolean {
-  return isNotifyError(error) || (typeof error === 'object' && error !== null && !(error instanceof Error) && 'code' in error && 'retryable' in error)
+  return (
+    isNotifyError(error) ||
+    (typeof error === 'object' &&
+      error !== null &&
+      !(error instanceof Error) &&
+      'code' in error &&
+      'retryable' in error)
+  )
 }
 
 /** One object whose members are being visited. Iterative, so that no depth can overflow the stack. */
@@ -51,8 +61,13 @@ function walk(payload: unknown, strict: boolean): Failure | undefined {
   const ancestors = new Set<object>()
   let nodes = 0
 
-  const at = (name?: string) => `$${frames.slice(1).map((frame) => frame.name).join('')}${name ?? ''}`
-  const tooMany = () => failure('TOO_LARGE', 'payload-nodes', `The payload has more than ${MOST_NODES} values.`)
+  const at = (name?: string) =>
+    `$${frames
+      .slice(1)
+      .map((frame) => frame.name)
+      .join('')}${name ?? ''}`
+  const tooMany = () =>
+    failure('TOO_LARGE', 'payload-nodes', `The payload has more than ${MOST_NODES} values.`)
 
   /** Looks at one value, and opens it where it has members. */
   const enter = (given: unknown, key: string, name: string, inArray: boolean): Failure | undefined => {
@@ -60,18 +75,23 @@ function walk(payload: unknown, strict: boolean): Failure | undefined {
     const path = () => at(frames.length === 0 ? undefined : name)
     try {
       let lost = strict ? lossy(value, inArray) : undefined
-      if (lost === undefined && ((typeof value === 'object' && value !== null) || typeof value === 'bigint')) {
+      if (
+        lost === undefined &&
+        ((typeof value === 'object' && value !== null) || typeof value === 'bigint')
+      ) {
         const toJSON = (value as { toJSON?: unknown }).toJSON
         if (typeof toJSON === 'function') {
           value = toJSON.call(value, key)
           if (strict) lost = lossy(value, inArray)
         }
       }
-      if (lost !== undefined) return { ...invalid('payload-lossy', `JSON cannot carry ${lost}.`), path: path() }
+      if (lost !== undefined)
+        return { ...invalid('payload-lossy', `JSON cannot carry ${lost}.`), path: path() }
     } catch (cause) {
       return { ...invalid('payload-encode', 'Its toJSON threw.'), path: path(), cause }
     }
-    if (typeof value === 'bigint') return { ...invalid('payload-bigint', 'JSON has no BigInt; send a string.'), path: path() }
+    if (typeof value === 'bigint')
+      return { ...invalid('payload-bigint', 'JSON has no BigInt; send a string.'), path: path() }
     if (typeof value !== 'object' || value === null) return undefined
     if (ancestors.has(value)) return { ...invalid('payload-cycle', 'It refers to itself.'), path: path() }
     try {
@@ -98,7 +118,12 @@ function walk(payload: unknown, strict: boolean): Failure | undefined {
     const { object, keys } = frame
     const index = frame.index++
     const key = keys?.[index] ?? String(index)
-    const name = keys === undefined ? `[${index}]` : /^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`
+    const name =
+      keys === undefined
+        ? `[${index}]`
+        : /^[A-Za-z_$][\w$]*$/.test(key)
+          ? `.${key}`
+          : `[${JSON.stringify(key)}]`
     let value: unknown
     try {
       value = (object as Record<string, unknown>)[key]
@@ -123,4 +148,15 @@ function lossy(value: unknown, inArray: boolean): string | undefined {
   return tag === 'Date' && Number.isNaN(Number(value)) ? 'an invalid Date' : undefined
 }
 
-const LOST = ['Map', 'Set', 'WeakMap', 'WeakSet', 'WeakRef', 'Promise', 'ArrayBuffer', 'SharedArrayBuffer', 'Error', 'RegExp']
+const LOST = [
+  'Map',
+  'Set',
+  'WeakMap',
+  'WeakSet',
+  'WeakRef',
+  'Promise',
+  'ArrayBuffer',
+  'SharedArrayBuffer',
+  'Error',
+  'RegExp',
+]

@@ -15,7 +15,12 @@ export const PROBE_MAX_MS = 2_000
  * The wait before the next attempt after `failures` of them, uniform between nothing and the bound: what keeps
  * many programs that lost one broker from coming back in step.
  */
-export function backoffMs(failures: number, { minMs, maxMs }: Backoff, clock: Clock, retryAfterMs = 0): number {
+export function backoffMs(
+  failures: number,
+  { minMs, maxMs }: Backoff,
+  clock: Clock,
+  retryAfterMs = 0,
+): number {
   const bound = Math.min(maxMs, minMs * 2 ** Math.min(failures - 1, 30))
   return Math.max(retryAfterMs, clock.random() * bound)
 }

@@ -2,7 +2,7 @@ import type { Codec } from './codec.ts'
 import type { Destination, Driver } from './driver.ts'
 import { isPriority, PRIORITIES, type Priority } from './envelope.ts'
 import { compileGlobs, type Glob } from './glob.ts'
-import { checkKeys, nearest, refuse } from './options.ts'
+import { checkOptions, nearest, refuse } from './options.ts'
 import type { Sender } from './sender.ts'
 
 /** Which notifications a driver gets. What is absent matches everything; what is present must match. */
@@ -51,7 +51,7 @@ export function compileWhen(when: Rule | readonly Rule[] = {}): Match {
 }
 
 function compileRule(rule: Rule) {
-  checkKeys('when', rule, ['event_type', 'priorities'])
+  checkOptions('when', rule, ['event_type', 'priorities'])
   const { event_type, priorities } = rule
   if (event_type !== undefined && ![event_type].flat().every((glob) => typeof glob === 'string')) {
     refuse('when.event_type must be a glob, or an array of globs.')
@@ -70,11 +70,15 @@ export function checkPriorities(name: string, priorities: readonly Priority[] | 
   for (const priority of priorities) {
     if (isPriority(priority)) continue
     const near = nearest(String(priority), PRIORITIES)
-    refuse(`${name} has "${String(priority)}", which is no priority.${near === undefined ? '' : ` Did you mean "${near}"?`}`)
+    refuse(
+      `${name} has "${String(priority)}", which is no priority.${near === undefined ? '' : ` Did you mean "${near}"?`}`,
+    )
   }
 }
 
 /** The destinations of a topic, one for each priority in the order of PRIORITIES. */
 export function destinationsOf(topic: string): readonly Destination[] {
-  return PRIORITIES.map((priority) => Object.freeze({ topic, priority, name: `${topic}.${priority.toLowerCase()}` }))
+  return PRIORITIES.map((priority) =>
+    Object.freeze({ topic, priority, name: `${topic}.${priority.toLowerCase()}` }),
+  )
 }

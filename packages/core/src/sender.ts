@@ -101,7 +101,10 @@ export class Sender {
   drop(item: Item, because: Failure): void {
     if (item.status !== 'pending') return
     const last = item.last ?? item.lane.gate.failure ?? this.#gates.transport.failure
-    const trouble = last === undefined ? '' : ` The latest trouble was ${last.code}: ${last.message ?? last.reason ?? 'unexplained'}`
+    const trouble =
+      last === undefined
+        ? ''
+        : ` The latest trouble was ${last.code}: ${last.message ?? last.reason ?? 'unexplained'}`
     this.#end(item, 'failed', { ...because, message: `${because.message}${trouble}` })
     this.#rest()
     // It may have stood in the way of the next one of its key.
@@ -121,9 +124,11 @@ export class Sender {
   /** What an operator should know of, in sentences. */
   warnings(): string[] {
     const warnings = this.#gates.warnings(this.#lanes.all)
-    if (this.#attemptClock.stopped) warnings.push('the broker asked for silence: nothing is sent until it takes that back')
+    if (this.#attemptClock.stopped)
+      warnings.push('the broker asked for silence: nothing is sent until it takes that back')
     const { messages, limits } = this.#buffer
-    if (messages > limits.messages / 2) warnings.push(`the buffer holds ${messages} of ${limits.messages} messages`)
+    if (messages > limits.messages / 2)
+      warnings.push(`the buffer holds ${messages} of ${limits.messages} messages`)
     return warnings
   }
 
@@ -150,7 +155,11 @@ export class Sender {
     if (refusal !== undefined) return refusal
     const { maxMessageBytes } = this.#capabilities
     if (size <= maxMessageBytes) return this.#buffer.admit(lane, size, this.#lanes.all)
-    return failure('TOO_LARGE', undefined, `The message has ${size} bytes, and ${this.driver.name} takes ${maxMessageBytes}.`)
+    return failure(
+      'TOO_LARGE',
+      undefined,
+      `The message has ${size} bytes, and ${this.driver.name} takes ${maxMessageBytes}.`,
+    )
   }
 
   #schedule(): void {
@@ -207,7 +216,12 @@ export class Sender {
     for (const troubled of [false, true]) {
       for (const lane of this.#lanes.all) {
         const { gate } = lane
-        if (gate.shut !== troubled || gate.probe !== undefined || this.#window.room(lane, this.#lanes.all).messages <= 0) continue
+        if (
+          gate.shut !== troubled ||
+          gate.probe !== undefined ||
+          this.#window.room(lane, this.#lanes.all).messages <= 0
+        )
+          continue
         if (this.#call(lane, lane.batch(1, 0, now), troubled ? [transport, gate] : [transport])) return
       }
     }
@@ -215,14 +229,22 @@ export class Sender {
 
   #call(lane: Lane, items: readonly Item[], gates: readonly Gate[]): boolean {
     if (items.length === 0) return false
-    const call = new Call(lane, items, gates, this.#attemptClock.now(), (attempt, verdict) => this.#settled(call, attempt, verdict))
+    const call = new Call(lane, items, gates, this.#attemptClock.now(), (attempt, verdict) =>
+      this.#settled(call, attempt, verdict),
+    )
     for (const gate of gates) gate.probe = call
     this.#window.enter(call)
     const broke = (cause: unknown) => {
-      call.settleOpen({ ...failure('UNKNOWN', 'driver-fault', 'The driver threw where it must not.'), maybeSent: true, cause })
+      call.settleOpen({
+        ...failure('UNKNOWN', 'driver-fault', 'The driver threw where it must not.'),
+        maybeSent: true,
+        cause,
+      })
     }
     try {
-      const handed = this.driver.publish(call.messages, call.settle, this.#callOptions) as PromiseLike<void> | undefined
+      const handed = this.driver.publish(call.messages, call.settle, this.#callOptions) as
+        | PromiseLike<void>
+        | undefined
       if (typeof handed?.then === 'function') handed.then(undefined, broke)
     } catch (error) {
       broke(error)
@@ -320,7 +342,11 @@ export class Sender {
     const items = open.map((message) => call.itemOf(message))
     this.#window.expire(call, items)
     const silence: Failure = {
-      ...failure('UNAVAILABLE', 'attempt-timeout', `No answer came within ${this.#options.attemptTimeoutMs} ms.`),
+      ...failure(
+        'UNAVAILABLE',
+        'attempt-timeout',
+        `No answer came within ${this.#options.attemptTimeoutMs} ms.`,
+      ),
       retryable: true,
       maybeSent: true,
       scope: 'destination',
@@ -345,7 +371,8 @@ export class Sender {
       this.#alarm.by(due)
       const shut = transport.shut ? transport : gate
       // One that is due already waits for room in the window, not for time.
-      if (waiting.size > 0 && shut.shut && shut.probe === undefined && shut.due > now) this.#alarm.by(shut.due)
+      if (waiting.size > 0 && shut.shut && shut.probe === undefined && shut.due > now)
+        this.#alarm.by(shut.due)
     }
   }
 

@@ -1,7 +1,7 @@
+import type { Item } from './buffer.ts'
 import type { Call } from './call.ts'
 import type { Capabilities } from './driver.ts'
 import type { Lane } from './lane.ts'
-import type { Item } from './buffer.ts'
 import { List } from './list.ts'
 
 /**

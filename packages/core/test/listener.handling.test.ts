@@ -594,6 +594,7 @@ describe('Retry, Reject and Requeue', () => {
     const thrown = [
       Object.assign(new Error('x'), { [brand]: 'reject', reason: 'foreign' }),
       { [brand]: 'requeue', delayMs: 3 },
+      { [brand]: 'requeue', delayMs: -3 },
     ]
     const bench = await new Bench({
       handlers: [
@@ -607,9 +608,11 @@ describe('Retry, Reject and Requeue', () => {
     }).start()
     bench.driver.deliver()
     const second = bench.driver.deliver()
+    const third = bench.driver.deliver()
     await bench.clock.settle()
     expect(noteOf(bench.driver.published[0])).toMatchObject({ reason: 'foreign' })
     expect(second.requeues).toEqual([3])
+    expect(third.requeues).toEqual([0])
     expect(Object.getOwnPropertyDescriptor(new Retry(), brand)?.value).toBe('retry')
     expect(Object.getOwnPropertyDescriptor(new Reject('r'), brand)?.value).toBe('reject')
     expect(Object.getOwnPropertyDescriptor(new Requeue(), brand)?.value).toBe('requeue')

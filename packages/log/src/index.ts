@@ -21,9 +21,11 @@
  */
 import {
   type Capabilities,
+  checkMessage,
+  checkOptions,
   type Driver,
-  type ErrorCode,
   type Failure,
+  failure as fault,
   NotifyError,
   type OutboundMessage,
   type Priority,
@@ -56,7 +58,7 @@ export interface LogOptions {
 
 /** Makes a driver that logs. */
 export function log(options: LogOptions = {}): Driver {
-  checkOptions(options)
+  checkLogOptions(options)
   const { logger, stream, format = 'text', colors, maxLineLength = 262_144 } = options
   const sink = logger === undefined ? toStream(stream) : toLogger(logger)
   const levels = { ...LEVELS, ...options.levels }
@@ -68,7 +70,7 @@ export function log(options: LogOptions = {}): Driver {
 
   function attempt(message: OutboundMessage, done: Done): void {
     try {
-      const failure = checkMessage(message)
+      const failure = checkMessage(message, MAX_MESSAGE_BYTES)
       if (failure !== undefined) {
         done(failure)
         return
@@ -77,7 +79,7 @@ export function log(options: LogOptions = {}): Driver {
       const level = levels[message.destination.priority]
       sink.write(toLine(message, level, style), level, done)
     } catch (cause) {
-      done({ ...fault('UNKNOWN', 'unreadable', 'The message could not be shown.'), cause })
+      done(fault('UNKNOWN', 'unreadable', 'The message could not be shown.', { cause }))
     }
   }
 
@@ -192,37 +194,12 @@ const CAPABILITIES: Capabilities = Object.freeze({
   window: Object.freeze({ messages: 500, bytes: MAX_MESSAGE_BYTES }),
 })
 
-const HEADER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
-const CONTROL = /[\x00-\x1f\x7f]/
-
-/** What core has checked for a program that emits, and nobody for other callers. */
-function checkMessage({ body, headers, key = '' }: OutboundMessage): Failure | undefined {
-  let bytes = body.length + Buffer.byteLength(key)
-  for (const name of Object.keys(headers)) {
-    const value = headers[name]
-    if (!HEADER_NAME.test(name)) return fault('INVALID', 'header-name', 'A header name is not well-formed.')
-    if (typeof value !== 'string' || CONTROL.test(value) || !value.isWellFormed()) {
-      return fault('INVALID', 'header-value', `The value of header ${name} is not well-formed.`)
-    }
-    bytes += name.length + Buffer.byteLength(value)
-  }
-  if (bytes <= MAX_MESSAGE_BYTES) return undefined
-  return fault('TOO_LARGE', 'message-bytes', `The message is larger than ${MAX_MESSAGE_BYTES} bytes.`)
-}
-
-function fault(code: ErrorCode, reason: string, message: string): Failure {
-  return { code, reason, message, retryable: false, maybeSent: false, scope: 'message' }
-}
-
-const closed = (): Failure => ({ ...fault('CLOSED', 'closed', 'The driver is closed.'), scope: 'transport' })
+const closed = (): Failure => fault('CLOSED', 'closed', 'The driver is closed.', { scope: 'transport' })
 
 const OPTIONS = ['logger', 'stream', 'format', 'colors', 'levels', 'mask', 'maxLineLength']
 
-function checkOptions(options: LogOptions): void {
-  for (const name of Object.keys(options)) {
-    if (!OPTIONS.includes(name)) refuse(`log has no option "${name}". It has ${OPTIONS.join(', ')}.`)
-  }
+function checkLogOptions(options: LogOptions): void {
+  checkOptions('log', options, OPTIONS)
   const { logger, stream, format, levels = {}, mask = [], maxLineLength } = options
   if (logger !== undefined && stream !== undefined) refuse('logger and stream exclude each other.')
   for (const level of new Set(Object.values(LEVELS))) {

@@ -1,6 +1,6 @@
-import type { Delivery, Failure, Source } from '@notify/core'
+import { checkOptions, type Delivery, type Failure, failure as fault, type Source } from '@notify/core'
 import { Recent, Seen } from './collections.ts'
-import { checkCount, checkOptions, fault, likely, refuse, sizeOf, toHeaders } from './failures.ts'
+import { checkCount, likely, refuse, sizeOf, toHeaders } from './failures.ts'
 import { type Consumer, type Entry, Queue, type Stored } from './queue.ts'
 import { Turns } from './turns.ts'
 

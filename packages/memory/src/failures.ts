@@ -1,14 +1,4 @@
-import { type ErrorCode, type Failure, NotifyError, type OutboundMessage } from '@notify/core'
-
-/** A failure of one message, final, of which nothing was sent, where nothing else is said. */
-export function fault(
-  code: ErrorCode,
-  reason: string,
-  message: string,
-  rest: Partial<Failure> = {},
-): Failure {
-  return { code, reason, message, retryable: false, maybeSent: false, scope: 'message', ...rest }
-}
+import { type ErrorCode, type Failure, failure as fault, NotifyError } from '@notify/core'
 
 /** What a failure of this code usually looks like. */
 export function likely(code: ErrorCode): Pick<Failure, 'retryable' | 'scope'> {
@@ -27,13 +17,6 @@ export const AFTER_FAILURE: Failure = Object.freeze(
 export const closed = (): Failure =>
   fault('CLOSED', 'closed', 'The driver is closed.', { scope: 'transport' })
 
-/** Refuses bad options, where they were written. */
-export function checkOptions(what: string, options: object, known: readonly string[]): void {
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name)) refuse(`${what} has no option "${name}". It has ${known.join(', ')}.`)
-  }
-}
-
 /** A whole number of something. */
 export function checkCount(name: string, value: number | undefined): void {
   if (value === undefined || value === Number.POSITIVE_INFINITY) return
@@ -45,23 +28,6 @@ export function refuse(message: string): never {
 }
 
 const HEADER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
-const CONTROL = /[\x00-\x1f\x7f]/
-
-/** What core has checked for a program that emits, and nobody for other callers. */
-export function checkMessage(message: OutboundMessage, maxMessageBytes: number): Failure | undefined {
-  const { body, headers, key } = message
-  for (const name of Object.keys(headers)) {
-    const value = headers[name]
-    if (!HEADER_NAME.test(name)) return fault('INVALID', 'header-name', 'A header name is not well-formed.')
-    if (typeof value !== 'string' || CONTROL.test(value) || !value.isWellFormed()) {
-      return fault('INVALID', 'header-value', `The value of header ${name} is not well-formed.`)
-    }
-  }
-  if (sizeOf(body, headers, key) <= maxMessageBytes) return undefined
-  return fault('TOO_LARGE', 'message-bytes', `The message is larger than ${maxMessageBytes} bytes.`)
-}
-
 /** What counts against a limit: body, key, header names and values, in bytes. */
 export function sizeOf(
   body: Uint8Array,

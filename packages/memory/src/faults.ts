@@ -1,5 +1,11 @@
-import type { ErrorCode, Failure, OutboundMessage, Status } from '@notify/core'
-import { fault, likely } from './failures.ts'
+import {
+  type ErrorCode,
+  type Failure,
+  failure as fault,
+  type OutboundMessage,
+  type Status,
+} from '@notify/core'
+import { likely } from './failures.ts'
 
 /** How `fail` fails. Whatever is left out follows from the code. */
 export interface FailOptions extends Partial<Omit<Failure, 'code'>> {

@@ -22,17 +22,20 @@
 import {
   type Capabilities,
   type Codec,
+  checkMessage,
+  checkOptions,
   type Driver,
   type Envelope,
   type ErrorCode,
   type Failure,
+  failure as fault,
   jsonCodec,
   type OutboundMessage,
   type Settle,
   settleAll,
 } from '@notify/core'
 import { BROKER_OPTIONS, type MemoryBroker, type MemoryBrokerOptions, memoryBroker } from './broker.ts'
-import { AFTER_FAILURE, checkCount, checkMessage, checkOptions, closed, fault, refuse } from './failures.ts'
+import { AFTER_FAILURE, checkCount, closed, refuse } from './failures.ts'
 import { type FailOptions, Faults } from './faults.ts'
 import { Journal, type Match, type WaitOptions, Waits } from './journal.ts'
 import { type Consumer, MAX_DELAY_MS } from './queue.ts'

@@ -1,6 +1,13 @@
-import { type Codec, type Destination, type Envelope, type Failure, NotifyError } from '@notify/core'
+import {
+  type Codec,
+  type Destination,
+  type Envelope,
+  type Failure,
+  failure as fault,
+  NotifyError,
+} from '@notify/core'
 import { Recent } from './collections.ts'
-import { fault } from './failures.ts'
+
 import type { Stored } from './queue.ts'
 
 /** An event type, exactly, or a test of the whole notification. */

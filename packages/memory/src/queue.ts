@@ -1,6 +1,12 @@
-import type { Delivery, Destination, Failure, Subscription } from '@notify/core'
+import {
+  type Delivery,
+  type Destination,
+  type Failure,
+  failure as fault,
+  type Subscription,
+} from '@notify/core'
 import { Fifo, Heap } from './collections.ts'
-import { fault } from './failures.ts'
+
 import type { Turns } from './turns.ts'
 
 /** The longest that a host's timer can wait, and so the longest delay that is offered. */

@@ -12,19 +12,27 @@
  *
  * @module
  */
-import type { Capabilities, Driver, ErrorCode, Failure, OutboundMessage } from '@notify/core'
+import {
+  type Capabilities,
+  checkMessage,
+  type Driver,
+  type Failure,
+  failure,
+  type OutboundMessage,
+} from '@notify/core'
 
 /** Makes a driver that discards. It has no options, no connection and no `subscribe`. */
 export function noop(): Driver {
   let closed = false
 
+  // What cannot be sent elsewhere cannot be discarded here: switching one on later brings no surprise.
   function outcome(message: OutboundMessage, signal: AbortSignal): Failure | undefined {
-    if (closed) return { ...fault('CLOSED', 'closed', 'The driver is closed.'), scope: 'transport' }
+    if (closed) return failure('CLOSED', 'closed', 'The driver is closed.', { scope: 'transport' })
     if (signal.aborted) return { ...(signal.reason as Failure), maybeSent: false }
     try {
-      return check(message)
+      return checkMessage(message, MAX_MESSAGE_BYTES)
     } catch (cause) {
-      return { ...fault('UNKNOWN', 'unreadable', 'The message could not be read.'), cause }
+      return failure('UNKNOWN', 'unreadable', 'The message could not be read.', { cause })
     }
   }
 
@@ -41,7 +49,7 @@ export function noop(): Driver {
 
     async health() {
       if (!closed) return { ok: true, warnings: [] }
-      return { ok: false, warnings: [], failure: fault('CLOSED', 'closed', 'The driver is closed.') }
+      return { ok: false, warnings: [], failure: failure('CLOSED', 'closed', 'The driver is closed.') }
     },
 
     async close() {
@@ -68,28 +76,3 @@ const CAPABILITIES: Capabilities = Object.freeze({
   maxBatchBytes: MAX_MESSAGE_BYTES,
   window: Object.freeze({ messages: 2_000, bytes: MAX_MESSAGE_BYTES }),
 })
-
-const HEADER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
-const CONTROL = /[\x00-\x1f\x7f]/
-
-/** What every transport refuses, so that switching one on later brings no surprise. */
-function check({ body, headers, key = '' }: OutboundMessage): Failure | undefined {
-  let bytes = body.length + byteLength(key)
-  for (const name of Object.keys(headers)) {
-    const value = headers[name]
-    if (!HEADER_NAME.test(name)) return fault('INVALID', 'header-name', 'A header name is not well-formed.')
-    if (typeof value !== 'string' || CONTROL.test(value) || !value.isWellFormed()) {
-      return fault('INVALID', 'header-value', `The value of header ${name} is not well-formed.`)
-    }
-    bytes += name.length + byteLength(value)
-  }
-  if (bytes <= MAX_MESSAGE_BYTES) return undefined
-  return fault('TOO_LARGE', 'message-bytes', `The message is larger than ${MAX_MESSAGE_BYTES} bytes.`)
-}
-
-const byteLength = (text: string) => new TextEncoder().encode(text).length
-
-function fault(code: ErrorCode, reason: string, message: string): Failure {
-  return { code, reason, message, retryable: false, maybeSent: false, scope: 'message' }
-}
