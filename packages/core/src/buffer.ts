@@ -1,3 +1,4 @@
+import type { Destination } from './driver.ts'
 import type { Result } from './emission.ts'
 import { type Failure, failure } from './errors.ts'
 import type { Lane } from './lane.ts'
@@ -17,6 +18,8 @@ export interface Encoded {
 /** What a message belongs to, and what hears of its end: an emit, or a dead letter. */
 export interface Owner {
   readonly id: string
+  /** What the broker may deduplicate on, at one destination. */
+  dedupId(destination: Destination): string
   /** When it is handed over no more, in the clock's milliseconds. Whoever set it ends it then. */
   readonly deadline?: number
   add(item: Item): void

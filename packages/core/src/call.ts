@@ -22,7 +22,7 @@ class Attempt implements OutboundMessage {
     const { destination } = item.lane
     const { body, contentType, headers, key } = item.message
     this.id = item.owner.id
-    this.dedupId = `${item.owner.id}/${destination.name}`
+    this.dedupId = item.owner.dedupId(destination)
     this.destination = destination
     this.body = body
     this.contentType = contentType

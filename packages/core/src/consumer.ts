@@ -10,7 +10,7 @@ import { release } from './holders.ts'
 import { Intake } from './intake.ts'
 import type { Queue } from './lanes.ts'
 import type { Listener, ListenerStats } from './listener.ts'
-import { callHook, Digest, type Hooks, StatusTeller } from './observe.ts'
+import { callHook, Digest, type Hooks, StatusTeller, watch } from './observe.ts'
 import type { Backoff } from './retry.ts'
 import { within } from './within.ts'
 
@@ -232,15 +232,10 @@ export class Consumer implements Listener {
   }
 
   #observe(): void {
-    try {
-      this.#unobserve = this.#settings.driver.observe?.((status) => {
-        if (status.state === 'up') for (const intake of this.#intakes) intake.hurry()
-        this.#letters?.observed(status)
-        this.#teller.tell(status)
-      })
-    } catch {
-      // Nothing is told, and all else works.
-    }
+    this.#unobserve = watch(this.#settings.driver, (status) => {
+      if (status.state === 'up') for (const intake of this.#intakes) intake.hurry()
+      this.#teller.tell(status)
+    })
   }
 
   /** From a macrotask of its own: a hook may do what it likes. */

@@ -1,10 +1,9 @@
-import type { Encoded, Item } from './buffer.ts'
+import type { Encoded, Item, Owner } from './buffer.ts'
 import { Alarm, type Clock, NEVER, timestamp } from './clock.ts'
-import type { Delivery, Destination, Driver, OutboundMessage, Status } from './driver.ts'
-import type { Emit } from './emission.ts'
+import type { Delivery, Destination, Driver } from './driver.ts'
 import { PRIORITIES } from './envelope.ts'
 import { type Failure, failure } from './errors.ts'
-import { deadLetter, dedupIdOf, type Verdict } from './letter.ts'
+import { deadLetter, type Verdict } from './letter.ts'
 import { sizeOf } from './message.ts'
 import type { StatusTeller } from './observe.ts'
 import { type Backoff, backoffMs } from './retry.ts'
@@ -25,7 +24,7 @@ export interface Mourner {
 }
 
 /** One message that is to reach the dead letters, whatever it takes. To its sender it is like an emit. */
-export class Letter implements Pick<Emit, 'id' | 'add' | 'itemEnded'> {
+export class Letter implements Owner {
   readonly id: string
   readonly destination: Destination
   readonly mourner: Mourner
@@ -34,20 +33,27 @@ export class Letter implements Pick<Emit, 'id' | 'add' | 'itemEnded'> {
   failures = 0
   refused = false
   dueAt = 0
+  readonly #dedupId: string
   readonly #ended: (letter: Letter, failure: Failure | undefined) => void
 
   constructor(
     id: string,
+    dedupId: string,
     destination: Destination,
     encoded: Encoded,
     mourner: Mourner,
     ended: (letter: Letter, failure: Failure | undefined) => void,
   ) {
     this.id = id
+    this.#dedupId = dedupId
     this.destination = destination
     this.encoded = encoded
     this.mourner = mourner
     this.#ended = ended
+  }
+
+  dedupId(): string {
+    return this.#dedupId
   }
 
   add(item: Item): void {
@@ -66,7 +72,7 @@ export class Letter implements Pick<Emit, 'id' | 'add' | 'itemEnded'> {
  * Where it gives up, for a failure that another attempt would not cure, this goes on.
  */
 export class DeadLetters {
-  readonly #renamed: Driver
+  readonly #driver: Driver
   readonly #group: string | undefined
   readonly #backoff: Backoff
   readonly #teller: StatusTeller
@@ -74,7 +80,6 @@ export class DeadLetters {
   readonly #alarm: Alarm
   readonly #letters = new Set<Letter>()
   #sender: Sender | undefined
-  #observer: ((status: Status) => void) | undefined
   #stopping = false
 
   constructor(
@@ -84,13 +89,7 @@ export class DeadLetters {
     teller: StatusTeller,
     clock: Clock,
   ) {
-    this.#renamed = {
-      ...renaming(driver, (message) => dedupIdOf(message, group)),
-      observe: (observer) => {
-        this.#observer = observer
-        return () => {}
-      },
-    }
+    this.#driver = driver
     this.#group = group
     this.#backoff = backoff
     this.#teller = teller
@@ -108,7 +107,7 @@ export class DeadLetters {
 
   /** Before the first is sent, and after each {@link close}. */
   open(): void {
-    this.#sender = new Sender(this.#renamed, { ...LIMITS, backoff: this.#backoff }, this.#teller, this.#clock)
+    this.#sender = new Sender(this.#driver, { ...LIMITS, backoff: this.#backoff }, this.#teller, this.#clock)
   }
 
   /**
@@ -123,6 +122,8 @@ export class DeadLetters {
     ] as Destination
     const letter = new Letter(
       id,
+      // Each source and each group has dead letters of its own.
+      `${id}/${source.name}/dead/${this.#group ?? ''}`,
       destination,
       deadLetter(delivery, verdict, origin),
       mourner,
@@ -131,11 +132,6 @@ export class DeadLetters {
     this.#letters.add(letter)
     this.#post(letter)
     return letter
-  }
-
-  /** What the driver says of itself: it may ask for silence. */
-  observed(status: Status): void {
-    this.#observer?.(status)
   }
 
   /** It is no longer wanted: its original comes back. */
@@ -162,7 +158,7 @@ export class DeadLetters {
 
   #post(letter: Letter): void {
     letter.dueAt = NEVER
-    this.#sender?.admit(letter as unknown as Emit, letter.destination, true, letter.encoded)
+    this.#sender?.admit(letter, letter.destination, true, letter.encoded)
   }
 
   /** The sender is done with it. What comes next has to come from a turn of its own. */
@@ -213,24 +209,4 @@ const LIMITS = {
   buffer: { messages: NEVER, bytes: NEVER },
   attemptTimeoutMs: ATTEMPT_MS,
   retry: -1,
-}
-
-/**
- * The driver as the sender sees it. A sender names what a broker may deduplicate on after the destination; a dead
- * letter's name has its source in it, and the group, since each group has dead letters of its own.
- */
-function renaming(driver: Driver, dedupIdOf: (message: OutboundMessage) => string): Driver {
-  const publish: Driver['publish'] = (batch, settle, options) => {
-    const originals = new Map(batch.map((message) => [{ ...message, dedupId: dedupIdOf(message) }, message]))
-    return driver.publish(
-      [...originals.keys()],
-      (message, because) => {
-        const original = originals.get(message)
-        if (original !== undefined) settle(original, because)
-      },
-      options,
-    )
-  }
-  const { name, capabilities } = driver
-  return { name, capabilities, publish } as Driver
 }

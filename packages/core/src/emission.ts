@@ -1,4 +1,5 @@
-import type { Item } from './buffer.ts'
+import type { Item, Owner } from './buffer.ts'
+import type { Destination } from './driver.ts'
 import { type Failure, NotifyError } from './errors.ts'
 import type { Ledger } from './ledger.ts'
 import type { Linked } from './list.ts'
@@ -39,7 +40,7 @@ export interface Emission {
 }
 
 /** One emit, from the call until it has ended at every driver. */
-export class Emit implements Linked<Emit> {
+export class Emit implements Linked<Emit>, Owner {
   previous: Emit | undefined
   next: Emit | undefined
   list: object | undefined
@@ -71,6 +72,10 @@ export class Emit implements Linked<Emit> {
   constructor(id: string, ledger: Ledger) {
     this.id = id
     this.ledger = ledger
+  }
+
+  dedupId(destination: Destination): string {
+    return `${this.id}/${destination.name}`
   }
 
   add(item: Item): void {

@@ -1,5 +1,5 @@
 import type { Encoded } from './buffer.ts'
-import type { Delivery, Destination, OutboundMessage } from './driver.ts'
+import type { Delivery, Destination } from './driver.ts'
 import { checkHeader, checkKey } from './envelope.ts'
 import type { ErrorCode } from './errors.ts'
 import { sizeOf } from './message.ts'
@@ -61,11 +61,6 @@ export function deadLetter(delivery: Delivery, verdict: Verdict, { source, group
     key,
     size: sizeOf(body, headers, key),
   }
-}
-
-/** What a broker may deduplicate a dead letter on: each source and group has its own. */
-export function dedupIdOf({ id, destination }: OutboundMessage, group: string | undefined): string {
-  return `${id}/${destination.name.replace(/\.dead(\.[a-z]+)$/, '$1')}/dead/${group ?? ''}`
 }
 
 /** Leaves out what our own rule refuses. */

@@ -2,7 +2,7 @@ import { type Clock, NEVER, systemClock } from './clock.ts'
 import { type Codec, jsonCodec } from './codec.ts'
 import { Consumer, type Settings } from './consumer.ts'
 import type { Driver, Health } from './driver.ts'
-import { checkTopic } from './envelope.ts'
+import { checkTopic, PRIORITIES } from './envelope.ts'
 import { type Failure, failure, NotifyError } from './errors.ts'
 import {
   type Attempts,
@@ -168,9 +168,10 @@ function settingsOf<Events extends object>(options: ListenerOptions<Events>): Se
   if (from === 'earliest' && group === undefined) refuse('from: "earliest" needs a group.')
   checkCapabilities(driver, group, from)
   const priorities = handledPriorities(entries)
-  const destinations = [...new Set(topics)].flatMap((topic) =>
-    destinationsOf(topic).filter(({ priority }) => priorities.includes(priority)),
-  )
+  // The most important first: what waited for a broker's return is then handled in that order too.
+  const destinations = [...new Set(topics)]
+    .flatMap((topic) => destinationsOf(topic).filter(({ priority }) => priorities.includes(priority)))
+    .sort((a, b) => PRIORITIES.indexOf(b.priority) - PRIORITIES.indexOf(a.priority))
   const backoff = backoffOf('backoff', all.backoff as Partial<Backoff>, DEFAULTS.backoff)
   return { ...all, handlers, codecs, prefetch, backoff, destinations } as Settings
 }

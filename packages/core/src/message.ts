@@ -29,7 +29,7 @@ export function checkMessage(message: OutboundMessage, maxMessageBytes: number):
   if (size <= maxMessageBytes) return undefined
   return failure(
     'TOO_LARGE',
-    undefined,
+    'message-bytes',
     `The message has ${size} bytes; at most ${maxMessageBytes} are taken.`,
   )
 }

@@ -157,7 +157,7 @@ export class Sender {
     if (size <= maxMessageBytes) return this.#buffer.admit(lane, size, this.#lanes.all)
     return failure(
       'TOO_LARGE',
-      undefined,
+      'message-bytes',
       `The message has ${size} bytes, and ${this.driver.name} takes ${maxMessageBytes}.`,
     )
   }

@@ -26,6 +26,8 @@ export class Flow {
   #timer: NodeJS.Timeout | undefined
   /** Takes all and gives nothing. */
   #lost = false
+  /** The other side was told that no more comes. */
+  #ended = false
 
   constructor(from: Socket, to: Socket, traffic: Traffic, connection: number, reset: () => void) {
     this.#from = from
@@ -52,6 +54,7 @@ export class Flow {
       if (head.what === 'reset') return this.#reset()
       if (head.what === 'end') {
         this.#queue.shift()
+        this.#ended = true
         this.#to.end()
       } else this.#forward(this.#take(head))
     }
@@ -79,7 +82,7 @@ export class Flow {
   }
 
   #add(what: Waiting['what']): void {
-    if (this.#lost) return
+    if (this.#lost || (this.#ended && what !== 'reset')) return
     this.#queue.push({ what, due: performance.now() + this.#traffic.delay() })
     if (Buffer.isBuffer(what)) this.#queued += what.length
     if (this.#queued >= LIMIT) this.#from.pause()

@@ -129,9 +129,9 @@ export async function openProxy(target: Address, { seed = 1 }: ProxyOptions = {}
   async function close(): Promise<void> {
     if (server.listening) await refuse()
     const ends = [...links].flatMap(({ sockets }) => sockets).filter((socket) => !socket.closed)
-    const closed = Promise.all(ends.map((socket) => once(socket, 'close')))
+    const closed = ends.map((socket) => new Promise((resolve) => socket.once('close', resolve)))
     for (const socket of ends) socket.destroy()
-    await closed
+    await Promise.all(closed)
     reserved.release()
   }
 
