@@ -75,7 +75,7 @@ describe('start()', () => {
       let refuses = true
       bench.driver.onSubscribe = (subscription) => {
         if (!refuses) return undefined
-        if (subscription.source.destination.priority === 'WARN') return Promise.reject(broken(code))
+        if (subscription.source.destination.priority === 'INFO') return Promise.reject(broken(code))
         subscription.deliver()
         return undefined
       }

@@ -20,7 +20,8 @@ export function command(
   return new Promise((resolve, reject) => {
     const child = execFile(program, args, options, (error, stdout, stderr) => {
       if (error === null) return resolve(stdout)
-      const how = error.killed === true ? `not done in ${timeoutMs} ms` : (error.signal ?? `exit code ${error.code}`)
+      const how =
+        error.killed === true ? `not done in ${timeoutMs} ms` : (error.signal ?? `exit code ${error.code}`)
       const said = `${stdout}\n${stderr}`.trim()
       reject(new Error(`${program} ${args.join(' ')}: ${how}\n${said}`, { cause: error }))
     })

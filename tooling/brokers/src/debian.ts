@@ -2,8 +2,19 @@
  * Programs from Debian's packages, unpacked into a folder: nothing is installed, no rights are needed, and the
  * machine may run another release. It works on what has apt, dpkg and a Debian mirror in its sources.
  */
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
-import { chmodSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { command, missing } from './command.ts'
 
@@ -76,7 +87,9 @@ async function writeState(folder: string): Promise<NodeJS.ProcessEnv> {
 
 /** Reads what the suite has, from the first mirror that has the suite. */
 async function update(folder: string, env: NodeJS.ProcessEnv, suite: string): Promise<void> {
-  const keyring = ['gpg', 'pgp'].map((end) => `/usr/share/keyrings/debian-archive-keyring.${end}`).find(existsSync)
+  const keyring = ['gpg', 'pgp']
+    .map((end) => `/usr/share/keyrings/debian-archive-keyring.${end}`)
+    .find(existsSync)
   const options = keyring === undefined ? '' : `[signed-by=${keyring}] `
   const errors: unknown[] = []
   for (const mirror of await mirrors(folder)) {
@@ -99,7 +112,9 @@ async function mirrors(folder: string): Promise<Set<string>> {
   // What an update would fetch. Nothing is fetched, and no list need be there already.
   const lists = `Dir::State::lists=${join(folder, 'lists')}`
   const uris = await command('apt-get', ['update', '--print-uris', '--option', lists])
-  return new Set([...uris.matchAll(/^'(\S+)\/dists\/[a-z]+\/main\/binary-/gm)].map(([, uri]) => uri as string))
+  return new Set(
+    [...uris.matchAll(/^'(\S+)\/dists\/[a-z]+\/main\/binary-/gm)].map(([, uri]) => uri as string),
+  )
 }
 
 /** How the machine's own apt gets out. */

@@ -23,7 +23,7 @@ export async function eventually<T>(
     const left = end - performance.now()
     if (left <= 0) throw new Error(`${what}: not within ${withinMs} ms`, { cause })
     try {
-      const result = await bounded(check, left)
+      const result = await within(left, check())
       if (result !== false && result !== null && result !== undefined) {
         return result as Exclude<T, false | null | undefined>
       }
@@ -35,16 +35,13 @@ export async function eventually<T>(
   }
 }
 
-/** A look that hangs must not hang the one who waits. */
-async function bounded<T>(check: () => T | Promise<T>, ms: number): Promise<T> {
-  const late = new AbortController()
-  const timeout = sleep(ms, undefined, { signal: late.signal }).then(() => {
-    throw new Error('the last look did not return')
-  })
+/** What `work` comes to, or an error after that time. The work itself is not stopped. */
+export async function within<T>(ms: number, work: T | Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(new Error(`not within ${Math.round(ms)} ms`)), ms)
   try {
-    return await Promise.race([check(), timeout])
+    return await Promise.race([work, late.promise])
   } finally {
-    timeout.catch(() => {})
-    late.abort()
+    clearTimeout(timer)
   }
 }

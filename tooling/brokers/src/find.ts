@@ -77,7 +77,9 @@ async function look(name: BrokerName, url: string): Promise<Broker> {
 }
 
 /** What a run's processes tell each other in a file. */
-type Note = { url: string; version: string } | { unavailable: ConstructorParameters<typeof BrokerUnavailable> }
+type Note =
+  | { url: string; version: string }
+  | { unavailable: ConstructorParameters<typeof BrokerUnavailable> }
 
 async function shared(name: BrokerName, folder: string): Promise<Broker> {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -100,7 +102,7 @@ async function startShared(name: BrokerName, folder: string): Promise<Note> {
   }
 }
 
-function describe(name: string, url: string, version: string): Broker {
+function describe(name: BrokerName, url: string, version: string): Broker {
   const { hostname, port } = new URL(url)
   const usual = new URL(KINDS[name].usualUrl).port
   const address = { host: hostname, port: Number(port || usual) }

@@ -51,7 +51,10 @@ export class Flow {
         this.#timer = setTimeout(this.pump, wait)
         break
       }
-      if (head.what === 'reset') return this.#reset()
+      if (head.what === 'reset') {
+        this.#reset()
+        return
+      }
       if (head.what === 'end') {
         this.#queue.shift()
         this.#ended = true

@@ -42,11 +42,9 @@ export async function startNode(site: Site, options: NodeOptions): Promise<Rabbi
     const started = await launch(server, [], { env, cwd: site.folder, log })
     program = started
     try {
-      version = await eventually(
-        () => (started.running ? greet(address, 5_000) : 'ended'),
-        { withinMs: BOOT_MS, what: `${name} greets` },
-      )
-      if (!started.running) throw new Error(`${name} ended while it started: ${JSON.stringify(await started.exit)}`)
+      const greeting = (): string | Promise<string> => (started.running ? greet(address, 5_000) : '')
+      version = await eventually(greeting, { withinMs: BOOT_MS, what: `${name} greets` })
+      if (version === '') throw new Error(`${name} ended while it started`)
     } catch (cause) {
       await started.end('SIGKILL')
       throw new Error(`${(cause as Error).message}\n${tail(log)}`, { cause })

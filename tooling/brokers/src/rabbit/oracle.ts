@@ -5,7 +5,7 @@
  * @module
  */
 import { type Channel, type ChannelModel, type ConsumeMessage, connect } from 'amqplib'
-import { eventually } from '../eventually.ts'
+import { eventually, within } from '../eventually.ts'
 
 /** A message as it is stored. */
 export interface Stored {
@@ -105,7 +105,8 @@ async function on<T>(connection: ChannelModel, question: (channel: Channel) => P
 
 async function take(channel: Channel, queue: string, leave: boolean): Promise<Stored[]> {
   const { messageCount } = await channel.checkQueue(queue)
-  if (messageCount > MOST) throw new RangeError(`${queue} holds ${messageCount}, more than can be read at once`)
+  if (messageCount > MOST)
+    throw new RangeError(`${queue} holds ${messageCount}, more than can be read at once`)
   const taken: Stored[] = []
   if (messageCount === 0) return taken
   await channel.prefetch(MOST)
@@ -127,14 +128,4 @@ async function take(channel: Channel, queue: string, leave: boolean): Promise<St
 function toStored({ content, fields, properties }: ConsumeMessage): Stored {
   const { exchange, routingKey, redelivered } = fields
   return { id: properties.messageId, body: content, exchange, routingKey, redelivered, properties }
-}
-
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new Error(`not within ${ms} ms`)), ms)
-  try {
-    return await Promise.race([work, late.promise])
-  } finally {
-    clearTimeout(timer)
-  }
 }

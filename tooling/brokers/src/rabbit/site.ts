@@ -68,7 +68,7 @@ export async function startEpmd({ installation, folder, env }: Site, port: numbe
   const args = ['-port', String(port), '-address', '127.0.0.1']
   const log = join(folder, 'epmd.out')
   const epmd = await launch(join(installation.erlang, 'epmd'), args, { env, cwd: folder, log })
-  await eventually(() => (epmd.running ? accepts(port) : 'ended'), { withinMs: 20_000, what: 'epmd listens' })
+  await eventually(() => !epmd.running || accepts(port), { withinMs: 20_000, what: 'epmd listens' })
   if (!epmd.running) throw new Error(`epmd ended: ${readFileSync(log, 'utf8')}`)
 }
 
