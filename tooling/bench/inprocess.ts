@@ -69,14 +69,20 @@ export async function emitCost(rounds: number): Promise<Figure[]> {
         for (let i = 0; i < size; i++) await notifier.info('compute.create_instance', PAYLOAD)
       }),
       window: inBlocks(500, async (size) => {
-        await Promise.all(Array.from({ length: size }, () => notifier.info('compute.create_instance', PAYLOAD)))
+        await Promise.all(
+          Array.from({ length: size }, () => notifier.info('compute.create_instance', PAYLOAD)),
+        )
       }),
     },
     { rounds, ms: 80 },
   )
   await notifier.close()
   return [
-    { what: 'an emit, floating / building and encoding the same envelope by hand', ratio: ratio(costs.floating, costs.encode), unit: '' },
+    {
+      what: 'an emit, floating / building and encoding the same envelope by hand',
+      ratio: ratio(costs.floating, costs.encode),
+      unit: '',
+    },
     { what: 'an emit, 500 awaited together / the same', ratio: ratio(costs.window, costs.encode), unit: '' },
     { what: 'an emit, awaited one by one / the same', ratio: ratio(costs.awaited, costs.encode), unit: '' },
     { what: 'building and encoding by hand', ratio: quartiles(costs.encode), unit: 'ns' },
@@ -118,7 +124,12 @@ export async function loopDelay(rounds: number): Promise<Figure[]> {
     await notifier.close({ timeoutMs: 1 })
   }
   return [
-    { what: 'event loop delay p99 in an outage, above the same loop without the library', ratio: quartiles(loaded.map((value, round) => value - (bare[round] as number))), unit: 'ms', ceiling: 20 },
+    {
+      what: 'event loop delay p99 in an outage, above the same loop without the library',
+      ratio: quartiles(loaded.map((value, round) => value - (bare[round] as number))),
+      unit: 'ms',
+      ceiling: 20,
+    },
   ]
 }
 

@@ -40,7 +40,8 @@ for (const [name, run] of Object.entries(PARTS)) {
     const spread = `(${show(ratio.lower)} to ${show(ratio.upper)})`.padEnd(22)
     // A tenth of a ceiling of 0.5 is noise on a shared machine.
     const broken = ceiling !== undefined && ratio.median > ceiling + 0.05
-    const verdict = ceiling === undefined ? '' : broken ? `ABOVE its ceiling of ${ceiling}` : `at most ${ceiling}`
+    const verdict =
+      ceiling === undefined ? '' : broken ? `ABOVE its ceiling of ${ceiling}` : `at most ${ceiling}`
     const line = `${figure}  ${spread} ${what}${verdict && `: ${verdict}`}`
     console.log(line)
     lines.push(line.trim())
@@ -54,7 +55,8 @@ if (save) {
   const file = join(root, 'evidence/bench.json')
   mkdirSync(join(root, 'evidence'), { recursive: true })
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim()
-  const before = args.length === 0 ? {} : (JSON.parse(readFileSync(file, 'utf8')) as { figures: object }).figures
+  const before =
+    args.length === 0 ? {} : (JSON.parse(readFileSync(file, 'utf8')) as { figures: object }).figures
   const evidence = { commit, node: process.version, rounds, figures: { ...before, ...saved }, lines }
   writeFileSync(file, `${JSON.stringify(evidence, undefined, 2)}\n`)
 }

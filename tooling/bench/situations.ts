@@ -9,7 +9,11 @@ import { quartiles } from './turns.ts'
 export async function critical(): Promise<Figure[]> {
   const waiting = 1_000_000
   const driver = memory()
-  const notifier = createNotifier({ publisherId: 'bench', driver, buffer: { messages: waiting, bytes: 2 ** 31 } })
+  const notifier = createNotifier({
+    publisherId: 'bench',
+    driver,
+    buffer: { messages: waiting, bytes: 2 ** 31 },
+  })
   for (let emitted = 0; emitted < waiting; ) {
     for (let i = 0; i < 5_000; i++, emitted++) notifier.debug('bench', { emitted })
     await notifier.flush()
@@ -23,7 +27,10 @@ export async function critical(): Promise<Figure[]> {
       concurrency: 16,
       handlers: [
         { priorities: ['DEBUG'], handle: () => sleep(2).then(() => void debugs++) },
-        { priorities: ['CRITICAL'], handle: () => resolve({ before: debugs - atEmit, ms: performance.now() - emittedAt }) },
+        {
+          priorities: ['CRITICAL'],
+          handle: () => resolve({ before: debugs - atEmit, ms: performance.now() - emittedAt }),
+        },
       ],
     })
     void listener.start()

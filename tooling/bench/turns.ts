@@ -39,7 +39,8 @@ export function ratio(cost: readonly number[], of: readonly number[]): Ratio {
 
 export function quartiles(values: readonly number[]): Ratio {
   const sorted = [...values].sort((a, b) => a - b)
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] as number
+  const at = (share: number) =>
+    sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] as number
   return { median: at(0.5), lower: at(0.25), upper: at(0.75) }
 }
 

@@ -36,17 +36,22 @@ const evidence = join(root, 'evidence/bench.json')
 if (!existsSync(evidence)) faults.push('evidence/bench.json is missing: run pnpm bench --save')
 else {
   const { figures } = JSON.parse(readFileSync(evidence, 'utf8')) as Evidence
-  for (const [name, sentence] of Object.entries(figures)) written = replace(written, `figure:${name}`, sentence, '')
+  for (const [name, sentence] of Object.entries(figures))
+    written = replace(written, `figure:${name}`, sentence, '')
 }
 if (written !== readme) {
   if (check) faults.push('README.md is not what pnpm readme would write')
   else writeFileSync(file, written)
 }
 
-const sections = [...readFileSync(join(root, 'docs/errors.md'), 'utf8').matchAll(/^## (.+)$/gm)].map(([, title]) => title)
-for (const code of ERROR_CODES) if (!sections.includes(code)) faults.push(`docs/errors.md has no section for ${code}`)
+const sections = [...readFileSync(join(root, 'docs/errors.md'), 'utf8').matchAll(/^## (.+)$/gm)].map(
+  ([, title]) => title,
+)
+for (const code of ERROR_CODES)
+  if (!sections.includes(code)) faults.push(`docs/errors.md has no section for ${code}`)
 for (const title of sections) {
-  if (!(ERROR_CODES as readonly unknown[]).includes(title)) faults.push(`docs/errors.md explains ${title}, which is no code`)
+  if (!(ERROR_CODES as readonly unknown[]).includes(title))
+    faults.push(`docs/errors.md explains ${title}, which is no code`)
 }
 
 for (const fault of faults) console.error(fault)
@@ -65,8 +70,18 @@ function table(): string {
       able.deduplication === false ? '' : `${able.deduplication.windowMs / 1_000} s`,
     ].join(' | '),
   )
-  const head = ['package', 'notifications go', 'a resolved emit is', 'order', 'groups', 'counts deliveries', 'deduplicates']
-  return [head.join(' | '), head.map(() => '---').join(' | '), ...lines].map((line) => `| ${line} |`).join('\n')
+  const head = [
+    'package',
+    'notifications go',
+    'a resolved emit is',
+    'order',
+    'groups',
+    'counts deliveries',
+    'deduplicates',
+  ]
+  return [head.join(' | '), head.map(() => '---').join(' | '), ...lines]
+    .map((line) => `| ${line} |`)
+    .join('\n')
 }
 
 /** What stands between `<!-- name... -->` and `<!-- /name -->`, the part of the name before a colon. */

@@ -1,5 +1,5 @@
 import type { Encoded } from './buffer.ts'
-import type { Clock } from './clock.ts'
+import { type Clock, timestamp } from './clock.ts'
 import { type Codec, notAnObject } from './codec.ts'
 import type { Destination, Driver, Health } from './driver.ts'
 import { type Emission, Emit, Filtered, Outcome } from './emission.ts'
@@ -243,7 +243,7 @@ export class Emitter {
   /** Formatting a date costs ten times as much as reading the clock. */
   #now(): string {
     const wall = this.#clock.wall()
-    if (wall !== this.#timestamp.wall) this.#timestamp = { wall, text: new Date(wall).toISOString() }
+    if (wall !== this.#timestamp.wall) this.#timestamp = { wall, text: timestamp(wall) }
     return this.#timestamp.text
   }
 

@@ -18,17 +18,17 @@ function compileGlob(glob: Glob): GlobMatch {
   if (!/[*?[]/.test(glob)) return (text) => text === glob
   /** What stands between the stars. */
   const parts = ['']
-  for (const [found, not, sequence] of glob.matchAll(/\*+|\[(!|(?!!))([^][^\]]*)\]|[^]/gu)) {
+  for (const [found, not, sequence] of glob.matchAll(/\*+|\[(!|(?!!))(.[^\]]*)\]|./gsu)) {
     if (found[0] === '*') parts.push('')
     else if (sequence !== undefined)
       parts.push(`${parts.pop()}[${not === '!' ? '^' : ''}${sequence.replace(/[\\^[\]]/g, '\\$&')}]`)
-    else parts.push(`${parts.pop()}${found === '?' ? '[^]' : found.replace(/[\\^$.|+()[\]{}/]/, '\\$&')}`)
+    else parts.push(`${parts.pop()}${found === '?' ? '.' : found.replace(/[\\^$.|+()[\]{}/]/, '\\$&')}`)
   }
-  const last = parts.length > 1 ? `[^]*${parts.pop()}` : ''
+  const last = parts.length > 1 ? `.*${parts.pop()}` : ''
   // A star that has found the next part is not asked again, as in fnmatch: no name can keep it busy.
-  const pattern = parts.map((part, index) => (index === 0 ? part : `(?=([^]*?${part}))\\${index}`)).join('')
+  const pattern = parts.map((part, index) => (index === 0 ? part : `(?=(.*?${part}))\\${index}`)).join('')
   try {
-    const expression = new RegExp(`^${pattern}${last}$`, 'u')
+    const expression = new RegExp(`^${pattern}${last}$`, 'su')
     return (text) => expression.test(text)
   } catch {
     // A range that is none, such as [z-a], matches nothing, as in fnmatch.

@@ -33,9 +33,11 @@ export async function release(driver: Driver, options: CallOptions): Promise<voi
   await driver.close(options)
 }
 
+type Listen = (event: 'exit', listener: () => void) => unknown
+
 /** Registers what to count when the process exits. Returns a function that takes it back. */
 export function countAtExit(count: () => number): () => void {
-  const { process } = globalThis as { process?: { on?: Function; off?: Function } }
+  const { process } = globalThis as { process?: { on?: Listen; off?: Listen } }
   if (typeof process?.on !== 'function') return () => {}
   const shared = globalThis as Shared
   if (shared[PENDING] === undefined) {

@@ -79,7 +79,10 @@ export class Lane {
   /** A new item, at the end. */
   add(item: Item): void {
     const name = item.message.key
-    if (name === undefined) return this.waiting.append(item)
+    if (name === undefined) {
+      this.waiting.append(item)
+      return
+    }
     let key = this.#keys.get(name)
     if (key === undefined) {
       key = { first: undefined, last: undefined, inFlight: 0 }

@@ -126,18 +126,20 @@ describe('an outage of the transport', () => {
   })
 
   test('begins anew with a short wait after a recovery', async () => {
-    const setup = emitting({ reply: DOWN, notifier: FOREVER })
-    const { clock, driver, notifier } = setup
-    notifier.info('a', {})
-    await clock.advance(60_000)
-    driver.reply = 'confirm'
-    await clock.advance(2_001)
-    expect(notifier.stats().confirmed).toBe(1)
-    driver.reply = DOWN
-    const times = timesOf(setup)
-    notifier.info('b', {})
-    await clock.advance(5_000)
-    expect(gapsOf(times)[0]).toBeLessThanOrEqual(101)
+    for (let seed = 1; seed <= 10; seed++) {
+      const setup = emitting({ seed, reply: DOWN, notifier: FOREVER })
+      const { clock, driver, notifier } = setup
+      notifier.info('a', {})
+      await clock.advance(60_000)
+      driver.reply = 'confirm'
+      await clock.advance(2_001)
+      expect(notifier.stats().confirmed).toBe(1)
+      driver.reply = DOWN
+      const times = timesOf(setup)
+      notifier.info('b', {})
+      await clock.advance(5_000)
+      expect(gapsOf(times)[0]).toBeLessThanOrEqual(101)
+    }
   })
 
   test.each(['up', 'down'] as const)('a driver that says it is %s', async (state) => {
@@ -388,6 +390,21 @@ describe('what waiting cannot cure', () => {
     await clock.settle()
     expect(notifier.stats()).toMatchObject({ confirmed: 2, failed: 7, pending: 0 })
     await expect(notifier.info('j', {})).resolves.toBeDefined()
+  })
+
+  test('also where one that was handed over before says so of a gate that is shut already', async () => {
+    const { clock, driver, notifier } = emitting({ notifier: FOREVER })
+    for (const name of ['a', 'b', 'c']) notifier.info(name, {})
+    await clock.settle()
+    driver.fail({ ...DOWN, retryAfterMs: 5_000 }, 'a')
+    driver.fail(PASSWORD, 'b')
+    expect(notifier.stats()).toMatchObject({ failed: 2, pending: 1 })
+    await expect(notifier.info('d', {})).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
+    await clock.advance(4_999)
+    await expect(notifier.info('e', {})).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
+    await clock.advance(1)
+    driver.reply = 'confirm'
+    await expect(notifier.info('f', {})).resolves.toBeDefined()
   })
 
   test('is no hot loop: 1,000 emits a second cost a probe every other second', async () => {

@@ -6,8 +6,8 @@ import type { Driver, OutboundMessage, Settle, Status } from '../src/driver.ts'
 import type { Emission, Receipt } from '../src/emission.ts'
 import type { Failure } from '../src/errors.ts'
 import { Gate } from '../src/gate.ts'
-import { createNotifier, isNotifyError, type NotifyError, type Priority, PRIORITIES } from '../src/index.ts'
-import { Lane } from '../src/lane.ts'
+import { createNotifier, isNotifyError, type NotifyError, PRIORITIES, type Priority } from '../src/index.ts'
+import { Lane, move } from '../src/lane.ts'
 import { Window } from '../src/window.ts'
 import { FakeClock } from './support/clock.ts'
 
@@ -23,7 +23,15 @@ const TIMEOUT_MS = 20_000
 
 type Outcome = keyof typeof OUTCOMES
 type Step =
-  | { do: 'emit'; priority: number; key: string | undefined; topic: string; timeoutMs: number; abortable: boolean; times: number }
+  | {
+      do: 'emit'
+      priority: number
+      key: string | undefined
+      topic: string
+      timeoutMs: number
+      abortable: boolean
+      times: number
+    }
   | { do: 'settle'; pick: number; outcome: Outcome }
   | { do: 'settleTwice'; pick: number }
   | { do: 'throw' }
@@ -70,8 +78,17 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('settleTwice' as const), pick: fc.nat(31) }) },
   { weight: 1, arbitrary: fc.constant({ do: 'throw' } as const) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('advance' as const), ms: fc.constantFrom(1, 100, 1_000, 4_000) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('status' as const), state: fc.constantFrom('up', 'down', 'blocked') }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant('advance' as const), ms: fc.constantFrom(1, 100, 1_000, 4_000) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('status' as const),
+      state: fc.constantFrom('up', 'down', 'blocked'),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('abort' as const), pick: fc.nat(31) }) },
   { weight: 1, arbitrary: fc.constant({ do: 'flush' } as const) },
 )
@@ -101,7 +118,13 @@ interface Handed {
 class World {
   readonly clock: FakeClock
   readonly handed: Handed[] = []
-  readonly open: { emission: Emission; id: string; lane: string; key: string | undefined; abort: AbortController | undefined }[] = []
+  readonly open: {
+    emission: Emission
+    id: string
+    lane: string
+    key: string | undefined
+    abort: AbortController | undefined
+  }[] = []
   readonly ended = new Map<string, NotifyError | Receipt>()
   readonly ids: string[] = []
   readonly faults: string[] = []
@@ -160,11 +183,13 @@ function driverOf(world: World, ordering: 'none' | 'key', calls: number | undefi
       call++
       if (world.blocked) world.faults.push('handed over while blocked')
       if (batch.length > 3) world.faults.push('a call above maxBatch')
-      if (new Set(batch.map(({ destination }) => destination.name)).size > 1) world.faults.push('two destinations in one call')
+      if (new Set(batch.map(({ destination }) => destination.name)).size > 1)
+        world.faults.push('two destinations in one call')
       const flying = world.flying()
       if (flying.length + batch.length > WINDOW) world.faults.push('more in flight than the window')
       const same = flying.filter(({ message }) => message.destination.name === batch[0]?.destination.name)
-      if (calls !== undefined && new Set(same.map((handed) => handed.call)).size >= calls) world.faults.push('more calls than the window')
+      if (calls !== undefined && new Set(same.map((handed) => handed.call)).size >= calls)
+        world.faults.push('more calls than the window')
       for (const [index, message] of batch.entries()) {
         const lane = message.destination.name
         if (message.key !== undefined) {
@@ -205,7 +230,15 @@ function driverOf(world: World, ordering: 'none' | 'key', calls: number | undefi
   }
 }
 
-async function run({ steps, seed, priorities, ordering, calls, retry, closeMs }: typeof plan extends fc.Arbitrary<infer T> ? T : never) {
+async function run({
+  steps,
+  seed,
+  priorities,
+  ordering,
+  calls,
+  retry,
+  closeMs,
+}: typeof plan extends fc.Arbitrary<infer T> ? T : never) {
   const world = new World(seed)
   const { clock } = world
   const notifier = createNotifier({
@@ -227,13 +260,18 @@ async function run({ steps, seed, priorities, ordering, calls, retry, closeMs }:
     const abort = one.abortable ? new AbortController() : undefined
     const id = `m${emitted++}`
     const priority = priorities[one.priority % priorities.length] as Priority
-    const emission = notifier.notify(priority, 'model', { id }, {
-      messageId: id,
-      topics: [one.topic],
-      timeoutMs: one.timeoutMs,
-      ...(one.key === undefined ? {} : { key: one.key }),
-      ...(abort === undefined ? {} : { signal: abort.signal }),
-    })
+    const emission = notifier.notify(
+      priority,
+      'model',
+      { id },
+      {
+        messageId: id,
+        topics: [one.topic],
+        timeoutMs: one.timeoutMs,
+        ...(one.key === undefined ? {} : { key: one.key }),
+        ...(abort === undefined ? {} : { signal: abort.signal }),
+      },
+    )
     world.open.push({ emission, id, lane: `${one.topic}.${priority.toLowerCase()}`, key: one.key, abort })
     emission.then(
       (receipt) => world.ended.set(id, receipt),
@@ -278,7 +316,8 @@ async function run({ steps, seed, priorities, ordering, calls, retry, closeMs }:
     else if (one.do === 'status') {
       world.setBlocked(one.state === 'blocked')
       world.tell(one.state === 'up' ? { state: 'up' } : { state: one.state, failure: OUTCOMES.lost })
-    } else if (one.do === 'abort' && world.open.length > 0) world.open[one.pick % world.open.length]?.abort?.abort()
+    } else if (one.do === 'abort' && world.open.length > 0)
+      world.open[one.pick % world.open.length]?.abort?.abort()
     else if (one.do === 'flush') {
       flushes++
       void notifier.flush().then((ended) => {
@@ -301,12 +340,19 @@ async function run({ steps, seed, priorities, ordering, calls, retry, closeMs }:
     expect(sums.failed + sums.shed, told).toBe(failed.length + world.told)
     expect(sums.shed, told).toBeGreaterThanOrEqual(shed)
     expect(sums.confirmed + sums.pending + failed.length + world.told, told).toBe(emitted + floating)
-    expect(driver?.emitted, told).toBe((driver?.confirmed ?? 0) + (driver?.failed ?? 0) + (driver?.shed ?? 0) + (driver?.pending ?? 0))
+    expect(driver?.emitted, told).toBe(
+      (driver?.confirmed ?? 0) + (driver?.failed ?? 0) + (driver?.shed ?? 0) + (driver?.pending ?? 0),
+    )
     expect(driver?.pending, told).toBeLessThanOrEqual(BUFFER)
     expect(driver?.pending, told).toBe(sums.pending)
-    expect(world.shed.filter((priority) => priority === 'AUDIT' || priority === 'CRITICAL'), told).toEqual([])
+    expect(
+      world.shed.filter((priority) => priority === 'AUDIT' || priority === 'CRITICAL'),
+      told,
+    ).toEqual([])
     // What was not yet known to have ended when a later one of its key was handed over, has ended by now.
-    const overtaken = world.faults.filter((fault) => !(fault.startsWith('overtaken? ') && world.ended.has(fault.slice(11))))
+    const overtaken = world.faults.filter(
+      (fault) => !(fault.startsWith('overtaken? ') && world.ended.has(fault.slice(11))),
+    )
     expect(overtaken, told).toEqual([])
     world.faults.length = 0
   }
@@ -342,7 +388,8 @@ async function run({ steps, seed, priorities, ordering, calls, retry, closeMs }:
     expect(notifier.stats().pending, 'pending after recovery').toBe(0)
     for (const id of before) {
       const end = world.ended.get(id)
-      if (retry === -1 && isNotifyError(end)) expect(['DEADLINE', 'ABORTED', 'UNKNOWN'], `${id} with a healthy driver`).toContain(end.code)
+      if (retry === -1 && isNotifyError(end))
+        expect(['DEADLINE', 'ABORTED', 'UNKNOWN'], `${id} with a healthy driver`).toContain(end.code)
       if (isNotifyError(end) && end.code === 'DEADLINE') expect(end.message, id).toContain('500 ms')
     }
     // The whole buffer is free again.
@@ -381,48 +428,75 @@ describe('the model finds a planted bug', () => {
   const plants: Record<string, () => () => void> = {
     'a lost decrement': () => {
       let count = 0
-      return replace(Buffer.prototype, 'free', (original) => function (this: Buffer, item) {
-        original.call(this, item)
-        if (++count % 5 === 0) this.messages++
-      })
+      return replace(
+        Buffer.prototype,
+        'free',
+        (original) =>
+          function (this: Buffer, item) {
+            original.call(this, item)
+            if (++count % 5 === 0) this.messages++
+          },
+      )
     },
     'a gate that never opens': () => replace(Gate.prototype, 'open', () => () => {}),
     'a key overtaken': () =>
-      replace(Lane.prototype, 'delay', (original) => function (this: Lane, item, due) {
-        // Forgets that the message holds its key.
-        original.call(this, item, due)
-        const { behind } = item
-        if (behind !== undefined && item.before === undefined) {
-          behind.before = undefined
-          this.unpark(behind)
-          if (behind.list === this.parked) this.waiting.append((this.parked.remove(behind), behind))
-        }
-      }),
-    'an AUDIT shed': () =>
-      replace(Buffer.prototype, 'admit', (original) => function (this: Buffer, lane, size, lanes) {
-        const verdict = original.call(this, lane, size, lanes)
-        const audit = lanes.find(({ destination, waiting }) => destination.priority === 'AUDIT' && waiting.size > 0)
-        if ('code' in verdict && verdict.code === 'OVERLOADED' && audit?.waiting.tail !== undefined && lane.level > audit.level) {
-          return [audit.waiting.tail]
-        }
-        return verdict
-      }),
-    'a double settle counted': () =>
-      replace(Window.prototype, 'enter', (original) => function (this: Window, call: Call) {
-        original.call(this, call)
-        const { settle } = call
-        const seen = new Set<OutboundMessage>()
-        Object.assign(call, {
-          settle(message: OutboundMessage, failure?: Failure) {
-            if (seen.has(message)) {
-              const item = call.itemOf(message)
-              item.owner.itemEnded(item)
+      replace(
+        Lane.prototype,
+        'delay',
+        (original) =>
+          function (this: Lane, item, due) {
+            // Forgets that the message holds its key.
+            original.call(this, item, due)
+            const { behind } = item
+            if (behind !== undefined && item.before === undefined) {
+              behind.before = undefined
+              this.unpark(behind)
+              if (behind.list === this.parked) move(behind, this.waiting)
             }
-            seen.add(message)
-            settle(message, failure)
           },
-        })
-      }),
+      ),
+    'an AUDIT shed': () =>
+      replace(
+        Buffer.prototype,
+        'admit',
+        (original) =>
+          function (this: Buffer, lane, size, lanes) {
+            const verdict = original.call(this, lane, size, lanes)
+            const audit = lanes.find(
+              ({ destination, waiting }) => destination.priority === 'AUDIT' && waiting.size > 0,
+            )
+            if (
+              'code' in verdict &&
+              verdict.code === 'OVERLOADED' &&
+              audit?.waiting.tail !== undefined &&
+              lane.level > audit.level
+            ) {
+              return [audit.waiting.tail]
+            }
+            return verdict
+          },
+      ),
+    'a double settle counted': () =>
+      replace(
+        Window.prototype,
+        'enter',
+        (original) =>
+          function (this: Window, call: Call) {
+            original.call(this, call)
+            const { settle } = call
+            const seen = new Set<OutboundMessage>()
+            Object.assign(call, {
+              settle(message: OutboundMessage, failure?: Failure) {
+                if (seen.has(message)) {
+                  const item = call.itemOf(message)
+                  item.owner.itemEnded(item)
+                }
+                seen.add(message)
+                settle(message, failure)
+              },
+            })
+          },
+      ),
   }
 
   for (const [name, plant] of Object.entries(plants)) {
@@ -439,7 +513,11 @@ describe('the model finds a planted bug', () => {
 })
 
 /** Replaces a method, and returns what puts it back. */
-function replace<T extends object, K extends keyof T>(target: T, name: K, make: (original: T[K]) => T[K]): () => void {
+function replace<T extends object, K extends keyof T>(
+  target: T,
+  name: K,
+  make: (original: T[K]) => T[K],
+): () => void {
   const original = target[name]
   target[name] = make(original)
   return () => {

@@ -10,10 +10,13 @@ const [owner, folder] = process.argv.slice(2)
 if (owner === undefined || folder === undefined) throw new Error('guardian.ts <owner> <folder>')
 
 const link = connect({ path: `\0${owner}`, allowHalfOpen: true })
-let ending: Promise<void> | undefined
+let ending = false
 
-function end(): void {
-  ending ??= sweep(folder as string).finally(() => link.destroy())
+async function end(): Promise<void> {
+  if (ending) return
+  ending = true
+  await sweep(folder as string)
+  link.destroy()
 }
 
 link.once('connect', () => process.stdout.write('watching\n'))

@@ -26,7 +26,16 @@ export async function requireOwnBroker<N extends BrokerName>(
   return broker
 }
 
-async function orSkip<T>(context: TestContext, broker: Promise<T>): Promise<T> {
+/**
+ * What a promise of a broker comes to; where the broker cannot be had, the test is skipped. For one that a file's
+ * tests share:
+ *
+ * @example
+ * let started: Promise<RabbitBroker> | undefined
+ * const rabbit = (context: TestContext) => orSkip(context, (started ??= start('rabbit')))
+ * afterAll(() => started?.then((broker) => broker.stop(), () => {}))
+ */
+export async function orSkip<T>(context: Pick<TestContext, 'skip'>, broker: Promise<T>): Promise<T> {
   try {
     return await broker
   } catch (error) {

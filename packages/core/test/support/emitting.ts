@@ -20,9 +20,9 @@ export interface Emitting {
 
 /** Whatever a test did to it, it closes afterwards, in time, with sums that agree and no timer left. */
 export function emitting(
-  options: ScriptedOptions & { readonly notifier?: Partial<NotifierOptions> } = {},
+  options: ScriptedOptions & { readonly notifier?: Partial<NotifierOptions>; readonly seed?: number } = {},
 ): Emitting {
-  const clock = new FakeClock()
+  const clock = new FakeClock(options.seed)
   const driver = scripted(options)
   const failures: NotifyError[] = []
   const statuses: StatusEvent[] = []

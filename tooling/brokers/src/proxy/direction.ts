@@ -59,7 +59,7 @@ export interface Verdict {
 }
 
 /** Looks at a piece. Gives how much of it may go on before the connection is cut, if it is to be. */
-type Inspector = (piece: Buffer, connection: number) => { length: number; then: () => void } | undefined
+type Inspector = (piece: Buffer, connection: number) => { length: number; cut: () => void } | undefined
 
 /** What one direction of all connections has in common. */
 export class Traffic implements Direction {
@@ -146,7 +146,7 @@ export class Traffic implements Direction {
         this.#inspectors.delete(inspector)
         const length = Math.max(0, at)
         const passage = { connection, offset: this.bytes + length }
-        return { length, then: () => resolve(passage) }
+        return { length, cut: () => resolve(passage) }
       }
       this.#inspectors.add(inspector)
     })
@@ -160,7 +160,7 @@ export class Traffic implements Direction {
       const found = inspector(piece, connection)
       if (found === undefined) continue
       piece = piece.subarray(0, found.length)
-      cut = found.then
+      cut = found.cut
     }
     for (const watcher of [...this.#watchers]) watcher(piece, connection)
     this.bytes += piece.length
@@ -179,7 +179,7 @@ export class Traffic implements Direction {
         const at = piece.length + left - 1
         const passage = { connection, offset: this.bytes + at }
         const length = act(piece, at)
-        if (length !== undefined) return { length, then: () => resolve(passage) }
+        if (length !== undefined) return { length, cut: () => resolve(passage) }
         resolve(passage)
         return undefined
       }

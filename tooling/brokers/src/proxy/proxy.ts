@@ -22,7 +22,7 @@ export interface ProxyOptions {
   readonly seed?: number
 }
 
-export interface Proxy extends AsyncDisposable {
+export interface TcpProxy extends AsyncDisposable {
   /** Where clients connect to. It stays the same. */
   readonly address: Address
   /** From clients to the broker. */
@@ -62,7 +62,7 @@ interface Link {
 const HOST = '127.0.0.1'
 
 /** Opens a proxy before something that listens, or will. */
-export async function openProxy(target: Address, { seed = 1 }: ProxyOptions = {}): Promise<Proxy> {
+export async function openProxy(target: Address, { seed = 1 }: ProxyOptions = {}): Promise<TcpProxy> {
   const random = seeded(seed)
   const reserved = await reservePorts(1)
   const port = reserved.ports[0] as number
