@@ -1,4 +1,4 @@
-import type { Receipt } from './emission.ts'
+import type { Receipt } from './notifier/emission.ts'
 
 /**
  * Everything that can go wrong, as a closed set. The documentation has a paragraph for each: what happened,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { byteLength, parseJson, toBytes } from '../src/codec.ts'
 import { type Envelope, jsonCodec } from '../src/index.ts'
-import { destinationsOf } from '../src/route.ts'
+import { destinationsOf } from '../src/notifier/route.ts'
 
 const source = destinationsOf('notifications')[4]
 if (source === undefined) throw new Error('there are seven')

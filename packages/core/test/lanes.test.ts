@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { PRIORITIES, type Priority } from '../src/envelope.ts'
-import { type Item, Lanes, type Queue } from '../src/lanes.ts'
+import { type Item, Lanes, type Queue } from '../src/listener/lanes.ts'
 
 class Ticket implements Item<Ticket> {
   previous: Ticket | undefined

@@ -1,8 +1,8 @@
 import { describe, expect, test, vi } from 'vitest'
-import { Reject } from '../src/control.ts'
 import type { Driver, OutboundMessage } from '../src/driver.ts'
 import type { Failure } from '../src/errors.ts'
-import type { ListenerOptions } from '../src/listener.ts'
+import { Reject } from '../src/listener/control.ts'
+import type { ListenerOptions } from '../src/listener/listener.ts'
 import { Bench, broken, noteOf, type ScriptedDelivery } from './support/consumer.ts'
 
 const rejecting = { priorities: ['INFO' as const], handle: () => Promise.reject(new Reject('no')) }

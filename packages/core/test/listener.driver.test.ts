@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { Reject, Requeue } from '../src/control.ts'
 import type { Delivery, Subscription } from '../src/driver.ts'
 import type { Failure } from '../src/errors.ts'
+import { Reject, Requeue } from '../src/listener/control.ts'
 import { Bench, broken, type ScriptedSubscription } from './support/consumer.ts'
 
 const unhandled: unknown[] = []

@@ -1,8 +1,8 @@
 import { describe, expect, test, vi } from 'vitest'
 import { type Codec, jsonCodec } from '../src/codec.ts'
-import { Reject, Requeue, Retry } from '../src/control.ts'
 import { failure, NotifyError } from '../src/errors.ts'
-import type { HandlerContext } from '../src/handlers.ts'
+import { Reject, Requeue, Retry } from '../src/listener/control.ts'
+import type { HandlerContext } from '../src/listener/handlers.ts'
 import { Bench, noteOf } from './support/consumer.ts'
 
 describe('what a handler gets', () => {

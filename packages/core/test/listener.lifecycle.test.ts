@@ -1,8 +1,8 @@
 import { describe, expect, test, vi } from 'vitest'
-import { Reject } from '../src/control.ts'
 import type { Subscription } from '../src/driver.ts'
 import { isNotifyError } from '../src/errors.ts'
-import { createListener } from '../src/listener.ts'
+import { Reject } from '../src/listener/control.ts'
+import { createListener } from '../src/listener/listener.ts'
 import { FakeClock } from './support/clock.ts'
 import { Bench, broken, ScriptedConsumer } from './support/consumer.ts'
 

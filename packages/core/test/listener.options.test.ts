@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Capabilities, Driver } from '../src/driver.ts'
-import { createListener, type ListenerOptions } from '../src/listener.ts'
+import { createListener, type ListenerOptions } from '../src/listener/listener.ts'
 import { ScriptedConsumer } from './support/consumer.ts'
 
 const handlers = [{ handle() {} }]

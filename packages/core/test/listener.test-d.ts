@@ -1,8 +1,8 @@
 import { describe, expectTypeOf, test } from 'vitest'
 import type { Driver } from '../src/driver.ts'
 import type { Envelope } from '../src/envelope.ts'
-import type { HandlerContext } from '../src/handlers.ts'
-import { createListener, type Listener, type ListenerStats } from '../src/listener.ts'
+import type { HandlerContext } from '../src/listener/handlers.ts'
+import { createListener, type Listener, type ListenerStats } from '../src/listener/listener.ts'
 
 declare const driver: Driver
 

@@ -12,7 +12,7 @@ import type {
 } from '../../src/driver.ts'
 import type { Envelope, Priority } from '../../src/envelope.ts'
 import type { ErrorCode, Failure, NotifyError } from '../../src/errors.ts'
-import { createListener, type Listener, type ListenerOptions } from '../../src/listener.ts'
+import { createListener, type Listener, type ListenerOptions } from '../../src/listener/listener.ts'
 import type { StatusEvent } from '../../src/observe.ts'
 import { FakeClock } from './clock.ts'
 

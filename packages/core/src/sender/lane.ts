@@ -1,9 +1,9 @@
+import type { Destination } from '../driver.ts'
+import { PRIORITIES } from '../envelope.ts'
+import { List } from '../list.ts'
 import type { Item } from './buffer.ts'
 import type { Call } from './call.ts'
-import type { Destination } from './driver.ts'
-import { PRIORITIES } from './envelope.ts'
 import { Gate } from './gate.ts'
-import { List } from './list.ts'
 
 /** Items in the order of their admission, wherever they come back from. */
 export class Queue extends List<Item> {

@@ -1,8 +1,6 @@
-import type { Encoded } from './buffer.ts'
-import { type Clock, timestamp } from './clock.ts'
-import { type Codec, notAnObject } from './codec.ts'
-import type { Destination, Driver, Health } from './driver.ts'
-import { type Emission, Emit, Filtered, Outcome } from './emission.ts'
+import { type Clock, timestamp } from '../clock.ts'
+import { type Codec, notAnObject } from '../codec.ts'
+import type { Destination, Driver, Health } from '../driver.ts'
 import {
   checkHeaders,
   checkKey,
@@ -11,17 +9,19 @@ import {
   checkTopic,
   PRIORITIES,
   type Priority,
-} from './envelope.ts'
-import { type Failure, failure, invalid } from './errors.ts'
-import { askHealth } from './health.ts'
-import { countAtExit, release } from './holders.ts'
+} from '../envelope.ts'
+import { type Failure, failure, invalid } from '../errors.ts'
+import { askHealth } from '../health.ts'
+import { countAtExit, release } from '../holders.ts'
+import { sizeOf } from '../message.ts'
+import { nearest, unknownKey } from '../options.ts'
+import type { Encoded } from '../sender/buffer.ts'
+import type { DriverStats } from '../sender/sender.ts'
+import { within } from '../within.ts'
+import { type Emission, Emit, Filtered, Outcome } from './emission.ts'
 import type { EmitStats, Ledger } from './ledger.ts'
-import { sizeOf } from './message.ts'
-import { nearest, unknownKey } from './options.ts'
 import { checkStrict, explain } from './payload.ts'
 import { destinationsOf, type Route } from './route.ts'
-import type { DriverStats } from './sender.ts'
-import { within } from './within.ts'
 
 /** What one emit may say about itself. */
 export interface EmitOptions {

@@ -1,12 +1,12 @@
+import { Alarm, type Clock, Stopwatch } from '../clock.ts'
+import type { CallOptions, Capabilities, Destination, Driver, OutboundMessage, Status } from '../driver.ts'
+import { type Failure, failure, toFailure } from '../errors.ts'
+import { type StatusTeller, watch } from '../observe.ts'
+import { type Backoff, backoffMs } from '../retry.ts'
 import { Buffer, type BufferLimits, type Encoded, Item, type Owner } from './buffer.ts'
 import { Call } from './call.ts'
-import { Alarm, type Clock, Stopwatch } from './clock.ts'
-import type { CallOptions, Capabilities, Destination, Driver, OutboundMessage, Status } from './driver.ts'
-import { type Failure, failure, toFailure } from './errors.ts'
 import { type Gate, Gates } from './gate.ts'
 import { type Lane, Lanes, move } from './lane.ts'
-import { type StatusTeller, watch } from './observe.ts'
-import { type Backoff, backoffMs } from './retry.ts'
 import { Window } from './window.ts'
 
 /** What a notifier settles about a sender when it is made. */

@@ -1,8 +1,8 @@
-import type { Encoded } from './buffer.ts'
-import type { Delivery, Destination } from './driver.ts'
-import { checkHeader, checkKey } from './envelope.ts'
-import type { ErrorCode } from './errors.ts'
-import { sizeOf } from './message.ts'
+import type { Delivery, Destination } from '../driver.ts'
+import { checkHeader, checkKey } from '../envelope.ts'
+import type { ErrorCode } from '../errors.ts'
+import { sizeOf } from '../message.ts'
+import type { Encoded } from '../sender/buffer.ts'
 
 /** What the header `notify-dead` of a dead letter holds, as JSON in ASCII. */
 export interface DeadLetterNote {

@@ -1,9 +1,9 @@
-import type { Codec } from './codec.ts'
-import type { Destination, Driver } from './driver.ts'
-import { isPriority, PRIORITIES, type Priority } from './envelope.ts'
-import { compileGlobs, type Glob } from './glob.ts'
-import { checkOptions, nearest, refuse } from './options.ts'
-import type { Sender } from './sender.ts'
+import type { Codec } from '../codec.ts'
+import type { Destination, Driver } from '../driver.ts'
+import { isPriority, PRIORITIES, type Priority } from '../envelope.ts'
+import { compileGlobs, type Glob } from '../glob.ts'
+import { checkOptions, nearest, refuse } from '../options.ts'
+import type { Sender } from '../sender/sender.ts'
 
 /** Which notifications a driver gets. What is absent matches everything; what is present must match. */
 export interface Rule {

@@ -1,8 +1,8 @@
+import type { Capabilities } from '../driver.ts'
+import { List } from '../list.ts'
 import type { Item } from './buffer.ts'
 import type { Call } from './call.ts'
-import type { Capabilities } from './driver.ts'
 import type { Lane } from './lane.ts'
-import { List } from './list.ts'
 
 /**
  * No destination takes all of the window for itself once there is another one, or one that is silent would

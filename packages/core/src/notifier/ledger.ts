@@ -1,9 +1,9 @@
-import type { Item } from './buffer.ts'
-import { Alarm, type Clock } from './clock.ts'
+import { Alarm, type Clock } from '../clock.ts'
+import { failure, NotifyError } from '../errors.ts'
+import { List } from '../list.ts'
+import { callHook, Digest, type Hooks } from '../observe.ts'
+import type { Item } from '../sender/buffer.ts'
 import type { Emit } from './emission.ts'
-import { failure, NotifyError } from './errors.ts'
-import { List } from './list.ts'
-import { callHook, Digest, type Hooks } from './observe.ts'
 
 /** Sums of a notifier, in emits. `emitted = confirmed + failed + shed + filtered + pending` at any instant. */
 export interface EmitStats {

@@ -1,7 +1,7 @@
+import type { Delivery, Destination } from '../driver.ts'
+import type { Envelope } from '../envelope.ts'
+import type { Failure } from '../errors.ts'
 import type { Letter } from './deadletter.ts'
-import type { Delivery, Destination } from './driver.ts'
-import type { Envelope } from './envelope.ts'
-import type { Failure } from './errors.ts'
 import type { Item, Queue } from './lanes.ts'
 import type { Context, Run } from './run.ts'
 

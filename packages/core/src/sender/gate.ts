@@ -1,9 +1,9 @@
+import type { Clock } from '../clock.ts'
+import type { Failure } from '../errors.ts'
+import type { StatusTeller } from '../observe.ts'
+import { type Backoff, backoffMs, PROBE_MAX_MS } from '../retry.ts'
 import type { Call } from './call.ts'
-import type { Clock } from './clock.ts'
-import type { Failure } from './errors.ts'
 import type { Lane } from './lane.ts'
-import type { StatusTeller } from './observe.ts'
-import { type Backoff, backoffMs, PROBE_MAX_MS } from './retry.ts'
 
 /**
  * Stands before a driver, and before each of its destinations. Open, it lets everything pass. A failure that

@@ -1,10 +1,10 @@
-import type { Destination } from './driver.ts'
-import { type Envelope, PRIORITIES, type Priority } from './envelope.ts'
-import { compileGlobs, type Glob, type GlobMatch } from './glob.ts'
-import type { AnyEvents } from './notifier.ts'
-import { checkCount, checkMs, checkOptions, refuse } from './options.ts'
-import type { Backoff } from './retry.ts'
-import { checkPriorities } from './route.ts'
+import type { Destination } from '../driver.ts'
+import { type Envelope, PRIORITIES, type Priority } from '../envelope.ts'
+import { compileGlobs, type Glob, type GlobMatch } from '../glob.ts'
+import type { AnyEvents } from '../notifier/notifier.ts'
+import { checkPriorities } from '../notifier/route.ts'
+import { checkCount, checkMs, checkOptions, refuse } from '../options.ts'
+import type { Backoff } from '../retry.ts'
 
 /** How often a handler is run on one message, and how it waits in between. */
 export interface Attempts extends Backoff {

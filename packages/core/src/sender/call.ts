@@ -1,9 +1,9 @@
+import type { Destination, OutboundMessage, Settle } from '../driver.ts'
+import type { Failure } from '../errors.ts'
+import type { Linked } from '../list.ts'
 import type { Item } from './buffer.ts'
-import type { Destination, OutboundMessage, Settle } from './driver.ts'
-import type { Failure } from './errors.ts'
 import type { Gate } from './gate.ts'
 import type { Lane } from './lane.ts'
-import type { Linked } from './list.ts'
 
 /** One message of one call: its own object is the handle by which it is settled. */
 class Attempt implements OutboundMessage {

@@ -1,6 +1,6 @@
-import { NEVER } from './clock.ts'
-import { PRIORITIES, type Priority } from './envelope.ts'
-import { type Linked, List } from './list.ts'
+import { NEVER } from '../clock.ts'
+import { PRIORITIES, type Priority } from '../envelope.ts'
+import { type Linked, List } from '../list.ts'
 
 /** How many starts each priority gets in a round in which all seven have something waiting: 20 together. */
 const WEIGHTS: Readonly<Record<Priority, number>> = {

@@ -1,10 +1,10 @@
-import type { Clock } from './clock.ts'
+import type { Clock } from '../clock.ts'
+import type { Delivery, Destination } from '../driver.ts'
+import { type Failure, failure, isNotifyError, type NotifyError } from '../errors.ts'
+import { backoffMs } from '../retry.ts'
 import { controlOf } from './control.ts'
-import type { Delivery, Destination } from './driver.ts'
-import { type Failure, failure, isNotifyError, type NotifyError } from './errors.ts'
 import type { Handler, HandlerContext } from './handlers.ts'
 import type { Verdict } from './letter.ts'
-import { backoffMs } from './retry.ts'
 
 /** One handler's way with one message: how often it was run, and how it stands. */
 export class Run {

@@ -1,9 +1,15 @@
-import { type Clock, NEVER, systemClock } from './clock.ts'
-import { type Codec, jsonCodec } from './codec.ts'
+import { type Clock, NEVER, systemClock } from '../clock.ts'
+import { type Codec, jsonCodec } from '../codec.ts'
+import type { Driver, Health } from '../driver.ts'
+import { checkTopic, PRIORITIES } from '../envelope.ts'
+import { type Failure, failure, NotifyError } from '../errors.ts'
+import { hold } from '../holders.ts'
+import type { AnyEvents } from '../notifier/notifier.ts'
+import { destinationsOf } from '../notifier/route.ts'
+import type { Hooks } from '../observe.ts'
+import { checkCount, checkDriver, checkFunction, checkMs, checkOptions, refuse } from '../options.ts'
+import type { Backoff } from '../retry.ts'
 import { Consumer, type Settings } from './consumer.ts'
-import type { Driver, Health } from './driver.ts'
-import { checkTopic, PRIORITIES } from './envelope.ts'
-import { type Failure, failure, NotifyError } from './errors.ts'
 import {
   type Attempts,
   backoffOf,
@@ -12,12 +18,6 @@ import {
   handledPriorities,
 } from './handlers.ts'
 import type { Outcomes } from './held.ts'
-import { hold } from './holders.ts'
-import type { AnyEvents } from './notifier.ts'
-import type { Hooks } from './observe.ts'
-import { checkCount, checkDriver, checkFunction, checkMs, checkOptions, refuse } from './options.ts'
-import type { Backoff } from './retry.ts'
-import { destinationsOf } from './route.ts'
 
 /**
  * Sums of a listener, in deliveries. At any instant

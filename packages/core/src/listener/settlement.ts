@@ -1,8 +1,8 @@
-import { type Alarm, NEVER } from './clock.ts'
+import { type Alarm, NEVER } from '../clock.ts'
+import type { Delivery, Driver } from '../driver.ts'
+import { checkMessageId } from '../envelope.ts'
+import { type Failure, failure, toFailure } from '../errors.ts'
 import type { DeadLetters } from './deadletter.ts'
-import type { Delivery, Driver } from './driver.ts'
-import { checkMessageId } from './envelope.ts'
-import { type Failure, failure, toFailure } from './errors.ts'
 import type { Held, Outcomes } from './held.ts'
 import type { Verdict } from './letter.ts'
 

@@ -1,8 +1,8 @@
-import type { Item, Owner } from './buffer.ts'
-import type { Destination } from './driver.ts'
-import { type Failure, NotifyError } from './errors.ts'
+import type { Destination } from '../driver.ts'
+import { type Failure, NotifyError } from '../errors.ts'
+import type { Linked } from '../list.ts'
+import type { Item, Owner } from '../sender/buffer.ts'
 import type { Ledger } from './ledger.ts'
-import type { Linked } from './list.ts'
 
 /** What became of an emit at one driver and topic. */
 export interface Result {

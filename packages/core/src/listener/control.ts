@@ -1,4 +1,4 @@
-import { checkMs, refuse } from './options.ts'
+import { checkMs, refuse } from '../options.ts'
 
 /** Recognised by symbol, since the handlers may hold another copy of this package than the listener. */
 const CONTROL = Symbol.for('@notify/core.control')

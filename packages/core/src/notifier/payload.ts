@@ -1,4 +1,4 @@
-import { type Failure, failure, invalid, isNotifyError, toFailure } from './errors.ts'
+import { type Failure, failure, invalid, isNotifyError, toFailure } from '../errors.ts'
 
 /** More values than a sensible notification has: a walk stops there. */
 const MOST_NODES = 1_000_000

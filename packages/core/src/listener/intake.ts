@@ -1,10 +1,10 @@
-import { Alarm, type Clock } from './clock.ts'
+import { Alarm, type Clock } from '../clock.ts'
+import type { CallOptions, Delivery, Driver, Source, Subscription } from '../driver.ts'
+import { type Failure, failure, toFailure } from '../errors.ts'
+import { type Backoff, backoffMs, PROBE_MAX_MS } from '../retry.ts'
 import type { Dispatch } from './dispatch.ts'
-import type { CallOptions, Delivery, Driver, Source, Subscription } from './driver.ts'
-import { type Failure, failure, toFailure } from './errors.ts'
 import type { Held, Session } from './held.ts'
 import type { Queue } from './lanes.ts'
-import { type Backoff, backoffMs, PROBE_MAX_MS } from './retry.ts'
 
 /** How long a driver may take to subscribe. */
 const SUBSCRIBE_MS = 30_000

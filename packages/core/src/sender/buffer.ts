@@ -1,8 +1,8 @@
-import type { Destination } from './driver.ts'
-import type { Result } from './emission.ts'
-import { type Failure, failure } from './errors.ts'
+import type { Destination } from '../driver.ts'
+import { type Failure, failure } from '../errors.ts'
+import type { Linked } from '../list.ts'
+import type { Result } from '../notifier/emission.ts'
 import type { Lane } from './lane.ts'
-import type { Linked } from './list.ts'
 import type { Sender } from './sender.ts'
 
 /** What all messages of one emit and codec share. */
