@@ -4,15 +4,18 @@ import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { root } from './lib.ts'
 
-const LIMIT = 15_000
+// Why these, and not less: docs/decisions/0005-what-core-weighs.md
+const ALL = 23 * 1_024
+const ALONE = 15 * 1_024
 
-const all = await weigh("export * from '@notify/core'")
-const alone = await weigh("export { createNotifier } from '@notify/core'")
-console.log(`all of core: ${all} bytes (limit ${LIMIT})`)
-console.log(`createNotifier alone: ${alone} bytes`)
-if (all > LIMIT) {
-  console.log(`core is ${all - LIMIT} bytes over its limit`)
-  process.exitCode = 1
+for (const [what, contents, limit] of [
+  ['all of core', "export * from '@notify/core'", ALL],
+  ['createNotifier alone', "export { createNotifier } from '@notify/core'", ALONE],
+] as const) {
+  const bytes = await weigh(contents)
+  const over = bytes > limit
+  console.log(`${what}: ${bytes} bytes, ${over ? 'ABOVE' : 'within'} its limit of ${limit}`)
+  if (over) process.exitCode = 1
 }
 
 async function weigh(contents: string): Promise<number> {
