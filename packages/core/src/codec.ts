@@ -1,6 +1,6 @@
 import type { Destination } from './driver.ts'
 import { corrupt, type Envelope, readEnvelope } from './envelope.ts'
-import { invalid } from './errors.ts'
+import { type Failure, invalid } from './errors.ts'
 
 /**
  * An envelope as bytes, and back. A driver's entry has one, and each distinct codec encodes once per emit,
@@ -52,7 +52,7 @@ export function jsonCodec(): Codec {
 }
 
 /** A payload that is no object, however it came to be none. */
-export const notAnObject = () =>
+export const notAnObject = (): Failure =>
   invalid('payload-type', 'A payload is an object or an array; this one is encoded as neither.')
 
 /** Strict UTF-8 and strict JSON. Shared with codecs that wrap it. Throws `CORRUPT`, `utf-8` or `json`. */

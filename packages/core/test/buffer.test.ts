@@ -98,6 +98,24 @@ describe('the buffer is bounded', () => {
   })
 })
 
+test('100,000 emits in one turn are confirmed, shed or refused, and none is lost', async () => {
+  const { clock, driver, failures, notifier } = emitting({ reply: 'confirm' })
+  for (let index = 0; index < 100_000; index++) notifier.notify(PRIORITIES[(index * 3) % 7] as Priority, 'a', {})
+  expect(notifier.stats()).toMatchObject({ emitted: 100_000, pending: 10_000, confirmed: 0 })
+  await clock.settle()
+  const { emitted, confirmed, failed, shed, pending } = notifier.stats()
+  expect({ emitted, confirmed, pending, lost: failed + shed }).toEqual({
+    emitted: 100_000,
+    confirmed: 10_000,
+    pending: 0,
+    lost: 90_000,
+  })
+  expect(shed).toBeGreaterThan(5_000)
+  expect(failures).toHaveLength(90_000)
+  // What is left is the highest, and all AUDIT that had come in.
+  expect(new Set(driver.handed.map(({ message }) => message.destination.priority))).toEqual(new Set(['CRITICAL', 'AUDIT']))
+})
+
 describe('when it is full', () => {
   test('the lowest gives way to a higher one, the newest of it first', async () => {
     const { clock, driver, emit, ended } = waiting({ messages: 5 })

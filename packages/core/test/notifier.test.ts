@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Notifier, PRIORITIES } from '../src/index.ts'
-import { emitting } from './support/emitting.ts'
+import { type Emitting, emitting } from './support/emitting.ts'
 import { DOWN, envelopeOf, scripted, trouble } from './support/publisher.ts'
 
 const METHODS = ['debug', 'sample', 'info', 'audit', 'warn', 'error', 'critical'] as const
@@ -127,29 +127,89 @@ describe('what is sent', () => {
     expect(notifier.stats()).toMatchObject({ confirmed: 60, pending: 0 })
   })
 
-  test('one destination that is silent leaves room in the window for the others', async () => {
-    const { clock, driver, notifier } = emitting({
-      capabilities: { window: { messages: 10, bytes: 100_000 } },
-      reply: ({ destination }) => (destination.priority === 'ERROR' ? 'hold' : 'confirm'),
-    })
-    notifier.info('a', {})
-    await clock.settle()
-    for (let index = 0; index < 100; index++) notifier.error('silent', {})
-    await clock.settle()
-    for (let index = 0; index < 100; index++) notifier.info('a', {})
-    await clock.settle()
-    expect(notifier.stats()).toMatchObject({ confirmed: 101, pending: 100 })
-    expect(driver.open.length).toBeGreaterThan(0)
-  })
+  describe('the window', () => {
+    const window = { messages: 10, bytes: 100_000 }
+    const inFlight = ({ driver }: Emitting, topic: string) =>
+      driver.open.filter(({ message }) => message.destination.topic === topic).length
+    const emitAll = ({ notifier }: Emitting, count: number, topic: string) => {
+      for (let index = 0; index < count; index++) notifier.info(topic, {}, { topics: [topic] })
+    }
 
-  test('two busy destinations share the window evenly, and topics take turns', async () => {
-    const { clock, driver, notifier } = emitting({
-      capabilities: { maxBatch: 1, window: { messages: 10, bytes: 100_000 } },
+    test('is all of one destination that is the only one, and nearly all of one that is busy alone', async () => {
+      const setup = emitting({ capabilities: { window } })
+      emitAll(setup, 20, 'one')
+      await setup.clock.settle()
+      expect(inFlight(setup, 'one')).toBe(10)
+      setup.driver.confirm()
+      await setup.clock.settle()
+      setup.driver.confirm()
+      emitAll(setup, 1, 'two')
+      await setup.clock.settle()
+      setup.driver.confirm()
+      emitAll(setup, 20, 'one')
+      await setup.clock.settle()
+      expect(inFlight(setup, 'one')).toBe(8)
     })
-    for (let index = 0; index < 20; index++) notifier.info('a', {}, { topics: ['one', 'two'] })
-    await clock.settle()
-    const topics = driver.open.map(({ message }) => message.destination.topic)
-    expect(topics).toEqual(['one', 'two', 'one', 'two', 'one', 'two', 'one', 'two', 'one', 'two'])
+
+    test('is shared by halves while others wait, whatever their priorities, and topics take turns', async () => {
+      const setup = emitting({ capabilities: { window, maxBatch: 1 } })
+      emitAll(setup, 20, 'one')
+      emitAll(setup, 20, 'two')
+      await setup.clock.settle()
+      const topics = setup.driver.open.map(({ message }) => message.destination.topic)
+      expect(topics).toEqual(['one', 'two', 'one', 'two', 'one', 'two', 'one', 'two', 'one', 'two'])
+
+      const other = emitting({ capabilities: { window } })
+      for (let index = 0; index < 20; index++) other.notifier.error('e', {}, { topics: ['errors'] })
+      emitAll(other, 20, 'infos')
+      await other.clock.settle()
+      expect([inFlight(other, 'errors'), inFlight(other, 'infos')]).toEqual([5, 5])
+    })
+
+    test('is not kept free for a destination whose gate is shut', async () => {
+      const setup = emitting({ capabilities: { window } })
+      emitAll(setup, 5, 'away')
+      await setup.clock.settle()
+      setup.driver.fail(trouble('UNAVAILABLE', { scope: 'destination', retryAfterMs: 60_000 }))
+      emitAll(setup, 20, 'there')
+      await setup.clock.settle()
+      expect(inFlight(setup, 'there')).toBe(8)
+    })
+
+    test('has room for the others while one destination is silent', async () => {
+      const setup = emitting({ capabilities: { window } })
+      emitAll(setup, 1, 'there')
+      await setup.clock.settle()
+      setup.driver.reply = ({ destination }) => (destination.topic === 'silent' ? 'hold' : 'confirm')
+      setup.driver.confirm()
+      emitAll(setup, 100, 'silent')
+      await setup.clock.settle()
+      emitAll(setup, 100, 'there')
+      await setup.clock.settle()
+      expect(setup.notifier.stats()).toMatchObject({ confirmed: 101, pending: 100 })
+      expect(inFlight(setup, 'silent')).toBeGreaterThanOrEqual(5)
+    })
+
+    test('is filled to the last byte, and a message larger than it goes when nothing else is in flight', async () => {
+      const one = emitting({ reply: 'confirm' })
+      await one.notifier.info('a', {})
+      const size = one.driver.handed[0]?.message.body.length ?? 0
+      const { clock, driver, notifier } = emitting({ capabilities: { window: { messages: 10, bytes: 3 * size } } })
+      for (let index = 0; index < 4; index++) notifier.info('a', {})
+      notifier.info('b', { text: 'x'.repeat(4 * size) })
+      notifier.info('c', {})
+      await clock.settle()
+      expect(driver.sent).toEqual(['a', 'a', 'a'])
+      driver.confirm()
+      await clock.settle()
+      expect(driver.sent.slice(3)).toEqual(['a'])
+      driver.confirm()
+      await clock.settle()
+      expect(driver.sent.slice(4)).toEqual(['b'])
+      driver.confirm()
+      await clock.settle()
+      expect(driver.sent.slice(5)).toEqual(['c'])
+    })
   })
 
   test('the highest priority goes first, whatever came first', async () => {

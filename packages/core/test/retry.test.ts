@@ -368,7 +368,44 @@ describe('an attempt that takes longer than attemptTimeoutMs', () => {
     expect(driver.calls.map(({ timeoutMs }) => timeoutMs)).toEqual([1_000, 1_000])
   })
 
-  test('leaves the window; what a silent driver holds so is bounded, and then only probes are sent', async () => {
+  test('leaves the window, in messages, bytes and calls, once and for all', async () => {
+    const { clock, driver, notifier } = slow({ capabilities: { window: { messages: 4, bytes: 1_400, calls: 1 } } })
+    for (let index = 0; index < 3; index++) {
+      notifier.info('silent', { text: 'x'.repeat(200) })
+      notifier.info('there', { text: 'x'.repeat(200) }, { topics: ['other'] })
+    }
+    driver.reply = ({ destination }) => (destination.topic === 'other' && clock.now() > 1_000 ? 'confirm' : 'hold')
+    await clock.advance(5_000)
+    expect(notifier.stats()).toMatchObject({ confirmed: 3, pending: 3 })
+    // Late answers give back no place a second time.
+    driver.reply = 'hold'
+    for (let rounds = 0; rounds < 10; rounds++) {
+      driver.confirm()
+      await clock.advance(300)
+    }
+    expect(notifier.stats()).toMatchObject({ confirmed: 6, pending: 0 })
+    for (let index = 0; index < 20; index++) notifier.info('again', {}, { topics: [`t${index % 5}`] })
+    await clock.settle()
+    expect(driver.open).toHaveLength(4)
+    // And the attempts that are under way are still watched.
+    await clock.advance(1_000)
+    expect(notifier.stats().drivers[0]?.inFlight).toBeLessThan(4)
+  })
+
+  test('leaves its driver with one more window at the most: then only probes are sent', async () => {
+    const { clock, driver, notifier } = slow({ capabilities: { window: { messages: 10, bytes: 100_000 } } })
+    for (let index = 0; index < 10; index++) notifier.info('first', {})
+    await clock.advance(1_000)
+    for (let index = 0; index < 10; index++) notifier.info('second', {}, { topics: ['second'] })
+    await clock.settle()
+    expect(driver.calls.map(({ messages }) => messages.length)).toEqual([10, 1])
+    // With room again, all may go.
+    driver.open[0]?.settle()
+    await clock.settle()
+    expect(driver.calls.map(({ messages }) => messages.length).slice(0, 3)).toEqual([10, 1, 7])
+  })
+
+  test('is bounded in what a silent driver comes to hold, over many destinations', async () => {
     const topics = Array.from({ length: 12 }, (_, index) => `t${index}`)
     const window = { messages: 10, bytes: 100_000 }
     const { clock, driver, notifier } = slow({ capabilities: { window } })

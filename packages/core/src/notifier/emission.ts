@@ -53,7 +53,7 @@ export class Emit implements Linked<Emit>, Owner {
    */
   first: Item | undefined
   /** When it ends as DEADLINE, in the clock's milliseconds. */
-  deadline = Number.POSITIVE_INFINITY
+  deadline: number = Number.POSITIVE_INFINITY
   /** Takes the caller's signal off again. */
   release: (() => void) | undefined
   /** Which flush waits for it. */
