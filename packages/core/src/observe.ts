@@ -19,7 +19,7 @@ export interface Hooks {
    * Default: one line on stderr for each code and second, with a count.
    */
   readonly onFailure?: ((error: NotifyError) => void) | undefined
-  /** Hears when a driver goes up, down or is blocked. Default: one line on stderr when it changes. */
+  /** Hears, from a macrotask of its own, when a driver goes up, down or is blocked. Default: one line on stderr when it changes. */
   readonly onStatus?: ((event: StatusEvent) => void) | undefined
 }
 
@@ -35,10 +35,10 @@ export function complain(line: string): void {
 /** Calls a hook that the user wrote. Its failure is its own: it can neither stop nor crash anything. */
 export function callHook<T>(name: string, hook: (value: T) => unknown, value: T): void {
   try {
-    const result = hook(value)
+    const result = hook(value) as PromiseLike<unknown> | null | undefined
     // An async hook that rejects must not become an unhandled rejection.
-    if (result instanceof Promise)
-      result.catch((error: unknown) => complain(`${name} rejected: ${text(error)}`))
+    if (Object.prototype.toString.call(result) === '[object Promise]')
+      result?.then(undefined, (error: unknown) => complain(`${name} rejected: ${text(error)}`))
   } catch (error) {
     complain(`${name} threw: ${text(error)}`)
   }
@@ -53,7 +53,9 @@ export class Digest {
     this.#clock = clock
   }
 
-  tell(kind: string, line: string): void {
+  tell(error: NotifyError): void {
+    const { code: kind } = error
+    const line = lineOf(error)
     const now = this.#clock.now()
     const seen = this.#seen.get(kind)
     if (seen !== undefined && now - seen.at < 1_000) {
@@ -110,11 +112,13 @@ function toStatus(given: Status): Status | undefined {
 export class StatusTeller {
   readonly #driver: Driver
   readonly #hook: ((event: StatusEvent) => void) | undefined
+  readonly #clock: Clock
   readonly #last = new Map<string, string>()
 
-  constructor(driver: Driver, hook: ((event: StatusEvent) => void) | undefined) {
+  constructor(driver: Driver, hook: ((event: StatusEvent) => void) | undefined, clock: Clock) {
     this.#driver = driver
     this.#hook = hook
+    this.#clock = clock
   }
 
   tell({ state, failure }: Status, destination?: Destination): void {
@@ -133,7 +137,9 @@ export class StatusTeller {
         ...(failure === undefined ? {} : { failure }),
         ...(destination === undefined ? {} : { destination: subject }),
       }
-      callHook('onStatus', this.#hook, event)
+      // From a turn of its own: what is told of here is not finished yet, and a hook may do what it likes.
+      const hook = this.#hook
+      this.#clock.defer(() => callHook('onStatus', hook, event))
       return
     }
     // That a connection was made at all is no news.
@@ -145,6 +151,14 @@ export class StatusTeller {
         : `: ${failure.code} ${failure.message ?? failure.reason ?? ''}`
     complain(`${where} is ${state}${why}`.trimEnd())
   }
+}
+
+/** An error in one line, with the first line of what caused it: the part that says what to look into. */
+function lineOf({ message, cause }: NotifyError): string {
+  const [first = ''] = cause === undefined ? [] : text(cause).split('\n')
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: a terminal acts on them
+  const safe = first.slice(0, 200).replace(/[\x00-\x1f\x7f-\x9f]/g, '?')
+  return safe === '' ? message : `${message} Cause: ${safe}`
 }
 
 function text(error: unknown): string {

@@ -1,5 +1,8 @@
+import { type Clock, systemClock } from './clock.ts'
 import type { Driver } from './driver.ts'
 import { invalid, NotifyError } from './errors.ts'
+import { complain } from './observe.ts'
+import type { Backoff } from './retry.ts'
 
 /** Refuses a bad option: what a factory throws, so that it is seen where it was written. */
 export function refuse(message: string, reason = 'option'): never {
@@ -42,6 +45,16 @@ export function checkFunction(name: string, value: unknown): void {
   if (value !== undefined && typeof value !== 'function') refuse(`${name} must be a function.`)
 }
 
+/** What is given, over the defaults, of which one bound takes the other along. */
+export function backoffOf<T extends Backoff>(what: string, given: Partial<T>, defaults: T): Backoff {
+  checkOptions(what, given, Object.keys(defaults))
+  const { minMs = Math.min(defaults.minMs, given.maxMs ?? defaults.minMs) } = given
+  const { maxMs = Math.max(defaults.maxMs, minMs) } = given
+  checkMs(`${what}.minMs`, minMs)
+  checkMs(`${what}.maxMs`, maxMs, minMs)
+  return { minMs, maxMs }
+}
+
 /** A whole number of something, within bounds. */
 export function checkCount(name: string, value: number | undefined, least: number): void {
   if (value === undefined || value === Number.POSITIVE_INFINITY) return
@@ -55,6 +68,28 @@ export function checkMs(name: string, value: number | undefined, least = 1): voi
   if (typeof value !== 'number' || Number.isNaN(value) || value < least) {
     refuse(`${name} must be a number of milliseconds, at least ${least}.`)
   }
+}
+
+/**
+ * How long a call that must not reject may take: what was asked for, or the default where that is no duration. A
+ * variable of the environment is a string, and closing at once because of it would lose what is pending.
+ */
+export function durationOr(fallback: number, what: string, given: number | undefined): number {
+  if (given === undefined || (typeof given === 'number' && given >= 0)) return given ?? fallback
+  complain(`${what}: timeoutMs is no number of milliseconds; ${fallback} is used`)
+  return fallback
+}
+
+/** Time and chance that a test has passed in. */
+export function checkClock(clock: Clock): void {
+  for (const name of Object.keys(systemClock) as (keyof Clock)[]) {
+    if (typeof clock?.[name] !== 'function') refuse(`clock must have a function ${name}.`)
+  }
+}
+
+/** Options that come from a file may say "false", which is true. */
+export function checkBoolean(name: string, value: boolean | undefined): void {
+  if (value !== undefined && typeof value !== 'boolean') refuse(`${name} must be true or false.`)
 }
 
 /** The candidate that differs by the fewest edits, ignoring case: two at most, three in a long word. */

@@ -100,7 +100,8 @@ describe('the buffer is bounded', () => {
 
 test('100,000 emits in one turn are confirmed, shed or refused, and none is lost', async () => {
   const { clock, driver, failures, notifier } = emitting({ reply: 'confirm' })
-  for (let index = 0; index < 100_000; index++) notifier.notify(PRIORITIES[(index * 3) % 7] as Priority, 'a', {})
+  for (let index = 0; index < 100_000; index++)
+    notifier.notify(PRIORITIES[(index * 3) % 7] as Priority, 'a', {})
   expect(notifier.stats()).toMatchObject({ emitted: 100_000, pending: 10_000, confirmed: 0 })
   await clock.settle()
   const { emitted, confirmed, failed, shed, pending } = notifier.stats()
@@ -113,7 +114,9 @@ test('100,000 emits in one turn are confirmed, shed or refused, and none is lost
   expect(shed).toBeGreaterThan(5_000)
   expect(failures).toHaveLength(90_000)
   // What is left is the highest, and all AUDIT that had come in.
-  expect(new Set(driver.handed.map(({ message }) => message.destination.priority))).toEqual(new Set(['CRITICAL', 'AUDIT']))
+  expect(new Set(driver.handed.map(({ message }) => message.destination.priority))).toEqual(
+    new Set(['CRITICAL', 'AUDIT']),
+  )
 })
 
 describe('when it is full', () => {
@@ -202,6 +205,16 @@ describe('when it is full', () => {
     emit('DEBUG', 'd3', { bytes: 500 })
     emit('ERROR', 'e', { bytes: 1_500 })
     expect(await ended()).toEqual({ d3: 'SHED', d2: 'SHED' })
+  })
+
+  test('one of the same size is enough', async () => {
+    const one = emitting({ reply: 'confirm' })
+    await one.notifier.debug('a', {})
+    const bytes = 2 * (one.driver.handed[0]?.message.body.length ?? 0)
+    const { notifier } = waiting({ bytes })
+    for (let index = 0; index < 2; index++) notifier.debug('a', {})
+    notifier.error('a', {})
+    expect(notifier.stats()).toMatchObject({ shed: 1, failed: 0, pending: 2 })
   })
 
   test('nothing is shed in vain: where it would not do, the new one is refused', async () => {
@@ -324,4 +337,33 @@ test('what ends frees its place at once: confirmed, failed, dropped by deadline 
   for (let index = 0; index < 4; index++) notifier.info('e', {})
   await clock.settle()
   expect(notifier.stats()).toMatchObject({ failed: 3, pending: 4 })
+})
+
+test('and so do its bytes, of the whole and of its destination', async () => {
+  const payload = { text: 'x'.repeat(1_000) }
+  const { clock, driver, failures, notifier } = emitting({
+    notifier: { ...FOREVER, buffer: { bytes: 6_000 } },
+  })
+  for (let rounds = 0; rounds < 5; rounds++) {
+    const abort = new AbortController()
+    for (const name of ['confirmed', 'failed']) notifier.info(name, payload)
+    notifier.info('dropped', payload, { timeoutMs: 100 })
+    notifier.info('aborted', payload, { signal: abort.signal })
+    await clock.settle()
+    driver.confirm('confirmed')
+    driver.fail(trouble('INVALID'), 'failed')
+    abort.abort()
+    await clock.advance(100)
+  }
+  expect(notifier.stats()).toMatchObject({ confirmed: 5, failed: 15, pending: 0 })
+  expect(failures.some(({ code }) => code === 'OVERLOADED')).toBe(false)
+  // A destination that does not answer has half of it, whatever it held before.
+  driver.reply = { ...AWAY, retryAfterMs: 60_000 }
+  driver.confirm()
+  notifier.info('a', payload)
+  await clock.settle()
+  notifier.info('b', payload)
+  expect(notifier.stats()).toMatchObject({ pending: 2, failed: 15 })
+  notifier.info('c', payload)
+  expect(notifier.stats()).toMatchObject({ pending: 2, failed: 16 })
 })

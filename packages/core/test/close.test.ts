@@ -180,6 +180,24 @@ describe('close', () => {
     expect([given, clock.timers]).toEqual([200, 0])
   })
 
+  test('retries nothing in that time: what fails then ends as CLOSED', async () => {
+    const { clock, driver, failures, notifier } = emitting()
+    for (const name of ['a', 'b', 'c']) notifier.info(name, {})
+    await clock.settle()
+    const closing = notifier.close({ timeoutMs: 0 })
+    await clock.advance(0)
+    driver.fail(DOWN, 'a')
+    driver.fail(trouble('THROTTLED'), 'b')
+    driver.fail(trouble('FORBIDDEN'), 'c')
+    expect(await now(clock, closing)).toMatchObject({ failed: 3, pending: 0 })
+    expect(driver.calls).toHaveLength(1)
+    expect(failures.map(({ code, maybeSent }) => [code, maybeSent])).toEqual([
+      ['CLOSED', false],
+      ['CLOSED', false],
+      ['FORBIDDEN', false],
+    ])
+  })
+
   test('gives the driver all the time that is left', async () => {
     const { clock, driver, notifier } = emitting()
     notifier.info('a', {})

@@ -163,6 +163,21 @@ describe("a caller's signal", () => {
     expect(getEventListeners(signal, 'abort')).toHaveLength(0)
   })
 
+  test('that ends the last message leaves no timer', async () => {
+    for (const failure of [DOWN, { ...DOWN, scope: 'destination' as const }, BUSY]) {
+      const { clock, driver, notifier } = emitting()
+      const abort = new AbortController()
+      notifier.info('a', {}, { signal: abort.signal })
+      await clock.settle()
+      driver.fail({ ...failure, retryAfterMs: 10_000 })
+      await clock.settle()
+      expect(clock.timers).toBeGreaterThan(0)
+      abort.abort()
+      await clock.settle()
+      expect(clock.timers).toBe(0)
+    }
+  })
+
   test('names the latest trouble', async () => {
     const { clock, notifier } = emitting({ reply: DOWN })
     const abort = new AbortController()

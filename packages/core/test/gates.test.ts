@@ -1,5 +1,6 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { createNotifier, type NotifyError } from '../src/index.ts'
+import { Lanes } from '../src/sender/lane.ts'
 import { FakeClock } from './support/clock.ts'
 import { type Emitting, emitting } from './support/emitting.ts'
 import { DOWN, type Scripted, scripted, trouble } from './support/publisher.ts'
@@ -330,15 +331,45 @@ describe('an outage of one destination', () => {
     ])
   })
 
-  test('many of them are not remembered for ever', async () => {
-    const { clock, notifier } = emitting({ reply: UNROUTABLE })
-    for (let index = 0; index < 3_000; index++) {
+  test.each([UNROUTABLE, 'confirm' as const])(
+    'many destinations are not remembered for ever (%#)',
+    async (reply) => {
+      const get = vi.spyOn(Lanes.prototype, 'get')
+      const { clock, notifier } = emitting({ reply })
+      let most = 0
+      for (let index = 0; index < 3_000; index++) {
+        notifier.info('a', {}, { topics: [`made-${index}`] })
+        most = Math.max(most, (get.mock.contexts[0] as Lanes | undefined)?.all.length ?? 0)
+        if (index % 100 === 0) await clock.settle()
+      }
+      await clock.settle()
+      get.mockRestore()
+      expect(most).toBeGreaterThan(400)
+      expect(most).toBeLessThanOrEqual(602)
+      expect((await notifier.health()).drivers[0]?.warnings.length).toBeLessThanOrEqual(602)
+      const { confirmed, failed } = notifier.stats()
+      expect([confirmed, failed]).toEqual(reply === 'confirm' ? [3_000, 0] : [0, 3_000])
+    },
+  )
+
+  test('of many destinations the trouble of one is forgotten last', async () => {
+    const { clock, driver, notifier } = emitting({ reply: { ...UNROUTABLE, retryAfterMs: 60_000 } })
+    await notifier.info('a', {}, { topics: ['missing'] }).catch(() => {})
+    driver.reply = 'confirm'
+    for (let index = 0; index < 2_000; index++) {
       notifier.info('a', {}, { topics: [`made-${index}`] })
       if (index % 100 === 0) await clock.settle()
     }
-    await clock.settle()
-    expect((await notifier.health()).drivers[0]?.warnings.length).toBeLessThanOrEqual(600)
-    expect(notifier.stats()).toMatchObject({ emitted: 3_000, failed: 3_000 })
+    const before = driver.calls.length
+    await expect(notifier.info('a', {}, { topics: ['missing'] })).rejects.toMatchObject({
+      code: 'UNROUTABLE',
+    })
+    expect(
+      driver.calls
+        .slice(before)
+        .flatMap(({ messages }) => messages)
+        .some(({ destination }) => destination.topic === 'missing'),
+    ).toBe(false)
   })
 })
 

@@ -111,6 +111,7 @@ describe('onStatus', () => {
     ])
     driver.status('blocked')
     driver.status('up')
+    await clock.settle()
     expect(statuses.slice(4)).toEqual([
       { driver: 'scripted', state: 'blocked' },
       { driver: 'scripted', state: 'up' },
@@ -167,6 +168,7 @@ describe('a hook of the user', () => {
     driver.reply = 'confirm'
     driver.status('up')
     await expect(emission).resolves.toBeDefined()
+    await clock.settle()
     expect(lines).toEqual([`notify: onStatus ${line}`, `notify: onStatus ${line}`])
   })
 

@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
+import { type Lane, Lanes } from '../src/sender/lane.ts'
 import { emitting } from './support/emitting.ts'
 import { BEHIND_FAILURE, DOWN, envelopeOf, type Scripted, trouble } from './support/publisher.ts'
 
@@ -217,6 +218,33 @@ describe('where the driver promises that what is stored of a key is a prefix', (
     expect(notifier.stats()).toMatchObject({ confirmed: 90, pending: 0 })
     for (const key of keys) expect(stored(confirmed.filter((name) => name[0] === key))).toEqual(names(key))
   })
+})
+
+test('a key of which nothing is open any more is forgotten', async () => {
+  const get = vi.spyOn(Lanes.prototype, 'get')
+  const { clock, driver, notifier } = emitting({ notifier: { attemptTimeoutMs: 1_000, timeoutMs: 3_000 } })
+  const abort = new AbortController()
+  for (const name of ['confirmed', 'failed', 'silent']) {
+    for (let index = 0; index < 5; index++) notifier.info(name, {}, { key: name })
+  }
+  for (let index = 0; index < 5; index++)
+    notifier.info('aborted', {}, { key: 'aborted', signal: abort.signal })
+  await clock.settle()
+  abort.abort()
+  for (let rounds = 0; rounds < 5; rounds++) {
+    driver.confirm('confirmed')
+    driver.fail(trouble('INVALID'), 'failed')
+    await clock.advance(1_000)
+  }
+  // What is silent is found out about when there is something to send again: until then no timer is set for it.
+  driver.reply = 'confirm'
+  notifier.info('later', {})
+  await clock.advance(1_000)
+  const lanes = new Set(get.mock.results.map(({ value }) => value as Lane))
+  get.mockRestore()
+  expect(notifier.stats()).toMatchObject({ emitted: 21, pending: 0 })
+  expect(notifier.stats().confirmed).toBeGreaterThan(1)
+  expect([...lanes].map(({ idle }) => idle)).toEqual([true])
 })
 
 test('without a key order is kept as far as nothing fails', async () => {

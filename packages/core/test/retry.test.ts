@@ -72,6 +72,22 @@ describe('a failure of one message', () => {
     expect(statuses).toEqual([])
   })
 
+  test('comes back at its own time, not at that of another', async () => {
+    const { clock, driver, notifier } = emitting({ notifier: FOREVER })
+    for (const name of ['late', 'early', 'later']) notifier.info(name, {})
+    await clock.settle()
+    driver.fail({ ...BUSY, retryAfterMs: 5_000 }, 'late')
+    driver.fail({ ...BUSY, retryAfterMs: 1_000 }, 'early')
+    driver.fail({ ...BUSY, retryAfterMs: 9_000 }, 'later')
+    const sent: string[][] = []
+    for (const ms of [999, 1, 3_999, 1, 3_999, 1]) {
+      const before = driver.sent.length
+      await clock.advance(ms)
+      sent.push(driver.sent.slice(before))
+    }
+    expect(sent).toEqual([[], ['early'], [], ['late'], [], ['later']])
+  })
+
   test('backs off on its own: waits grow up to backoff.maxMs, or as the broker says', async () => {
     const { clock, driver, notifier } = emitting({
       notifier: { ...FOREVER, backoff: { minMs: 1_000, maxMs: 4_000 } },
@@ -369,12 +385,15 @@ describe('an attempt that takes longer than attemptTimeoutMs', () => {
   })
 
   test('leaves the window, in messages, bytes and calls, once and for all', async () => {
-    const { clock, driver, notifier } = slow({ capabilities: { window: { messages: 4, bytes: 1_400, calls: 1 } } })
+    const { clock, driver, notifier } = slow({
+      capabilities: { window: { messages: 4, bytes: 1_400, calls: 1 } },
+    })
     for (let index = 0; index < 3; index++) {
       notifier.info('silent', { text: 'x'.repeat(200) })
       notifier.info('there', { text: 'x'.repeat(200) }, { topics: ['other'] })
     }
-    driver.reply = ({ destination }) => (destination.topic === 'other' && clock.now() > 1_000 ? 'confirm' : 'hold')
+    driver.reply = ({ destination }) =>
+      destination.topic === 'other' && clock.now() > 1_000 ? 'confirm' : 'hold'
     await clock.advance(5_000)
     expect(notifier.stats()).toMatchObject({ confirmed: 3, pending: 3 })
     // Late answers give back no place a second time.
@@ -402,7 +421,7 @@ describe('an attempt that takes longer than attemptTimeoutMs', () => {
     // With room again, all may go.
     driver.open[0]?.settle()
     await clock.settle()
-    expect(driver.calls.map(({ messages }) => messages.length).slice(0, 3)).toEqual([10, 1, 7])
+    expect(driver.calls.map(({ messages }) => messages.length).slice(0, 3)).toEqual([10, 1, 8])
   })
 
   test('is bounded in what a silent driver comes to hold, over many destinations', async () => {

@@ -63,6 +63,8 @@ export class Faults {
 
   observe(listener: (status: Status) => void): () => void {
     this.#listeners.add(listener)
+    const { status } = this
+    if (status.state !== 'up') listener(status)
     return () => void this.#listeners.delete(listener)
   }
 

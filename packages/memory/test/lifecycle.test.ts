@@ -257,10 +257,12 @@ describe('a connection that is lost', () => {
     stop()
     driver.block()
     expect(states).toEqual(['down', 'up', 'blocked', 'up'])
+    // Who comes later is told at once what is the matter.
     driver.observe(({ state }) => states.push(state))
+    expect(states.slice(4)).toEqual(['blocked'])
     await driver.close(CALL)
     driver.disconnect()
-    expect(states.length).toBe(4)
+    expect(states.length).toBe(5)
   })
 
   test('the other drivers of a broker do not notice', async () => {

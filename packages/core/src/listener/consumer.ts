@@ -2,8 +2,10 @@ import type { Clock } from '../clock.ts'
 import type { Codec } from '../codec.ts'
 import type { CallOptions, Destination, Driver, Health, Status } from '../driver.ts'
 import { type ErrorCode, type Failure, failure, NotifyError, toFailure } from '../errors.ts'
+import { askHealth } from '../health.ts'
 import { release } from '../holders.ts'
 import { callHook, Digest, type Hooks, StatusTeller, watch } from '../observe.ts'
+import { durationOr } from '../options.ts'
 import type { Backoff } from '../retry.ts'
 import { within } from '../within.ts'
 import { DeadLetters } from './deadletter.ts'
@@ -69,7 +71,7 @@ export class Consumer implements Listener {
     const { driver, clock, group, backoff, destinations, onStatus } = settings
     this.#settings = settings
     this.#clock = clock
-    this.#teller = new StatusTeller(driver, onStatus)
+    this.#teller = new StatusTeller(driver, onStatus, clock)
     this.#digest = new Digest(clock)
     this.#letters = settings.deadLetters
       ? new DeadLetters(driver, group, backoff, this.#teller, clock)
@@ -99,8 +101,8 @@ export class Consumer implements Listener {
     return this.#starting
   }
 
-  stop({ timeoutMs = 30_000 }: { readonly timeoutMs?: number } = {}): Promise<ListenerStats> {
-    this.#stopping ??= this.#stop(this.#clock.now() + timeoutMs)
+  stop({ timeoutMs }: { readonly timeoutMs?: number } = {}): Promise<ListenerStats> {
+    this.#stopping ??= this.#stop(this.#clock.now() + durationOr(30_000, 'stop', timeoutMs))
     return this.#stopping
   }
 
@@ -112,9 +114,9 @@ export class Consumer implements Listener {
     return this.#dispatch.stats()
   }
 
-  async health({ timeoutMs = 5_000 }: { readonly timeoutMs?: number } = {}): Promise<Health> {
+  async health({ timeoutMs }: { readonly timeoutMs?: number } = {}): Promise<Health> {
     if (this.#stopping !== undefined) return { ok: false, warnings: [], failure: failure('CLOSED') }
-    const answer = await this.#ask(timeoutMs)
+    const answer = await askHealth(this.#settings.driver, this.#clock, durationOr(5_000, 'health', timeoutMs))
     const closed = this.#intakes.filter(({ open }) => !open)
     const because = answer.failure ?? closed[0]?.failure
     return {
@@ -137,13 +139,6 @@ export class Consumer implements Listener {
     }
     if (this.#letters !== undefined) warnings.push(...this.#letters.warnings())
     return warnings
-  }
-
-  async #ask(timeoutMs: number): Promise<Health> {
-    const call = async (signal: AbortSignal) => this.#settings.driver.health({ timeoutMs, signal })
-    const broken = (because: Failure): Health => ({ ok: false, warnings: [], failure: because })
-    const answer = within(this.#clock, timeoutMs, call, broken(failure('DEADLINE', 'health')))
-    return answer.catch((error: unknown) => broken(toFailure(error)))
   }
 
   #intake(destination: Destination): Intake {
@@ -244,7 +239,7 @@ export class Consumer implements Listener {
       const error = new NotifyError(because)
       const { onFailure } = this.#settings
       if (onFailure !== undefined) callHook('onFailure', onFailure, error)
-      else this.#digest.tell(error.code, error.message)
+      else this.#digest.tell(error)
     })
   }
 }

@@ -3,7 +3,7 @@ import { type Envelope, PRIORITIES, type Priority } from '../envelope.ts'
 import { compileGlobs, type Glob, type GlobMatch } from '../glob.ts'
 import type { AnyEvents } from '../notifier/notifier.ts'
 import { checkPriorities } from '../notifier/route.ts'
-import { checkCount, checkMs, checkOptions, refuse } from '../options.ts'
+import { backoffOf, checkCount, checkMs, checkOptions, refuse } from '../options.ts'
 import type { Backoff } from '../retry.ts'
 
 /** How often a handler is run on one message, and how it waits in between. */
@@ -139,14 +139,4 @@ function attemptsOf(what: string, given: Partial<Attempts>, defaults: Attempts):
   checkCount(`${what}.max`, max, 1)
   checkMs(`${what}.withinMs`, withinMs)
   return { max, withinMs, ...backoffOf(what, given, defaults) }
-}
-
-/** What is given, over the defaults, of which one bound takes the other along. Throws `INVALID`. */
-export function backoffOf<T extends Backoff>(what: string, given: Partial<T>, defaults: T): Backoff {
-  checkOptions(what, given, Object.keys(defaults))
-  const { minMs = Math.min(defaults.minMs, given.maxMs ?? defaults.minMs) } = given
-  const { maxMs = Math.max(defaults.maxMs, minMs) } = given
-  checkMs(`${what}.minMs`, minMs)
-  checkMs(`${what}.maxMs`, maxMs, minMs)
-  return { minMs, maxMs }
 }

@@ -7,16 +7,20 @@ import { hold } from '../holders.ts'
 import type { AnyEvents } from '../notifier/notifier.ts'
 import { destinationsOf } from '../notifier/route.ts'
 import type { Hooks } from '../observe.ts'
-import { checkCount, checkDriver, checkFunction, checkMs, checkOptions, refuse } from '../options.ts'
+import {
+  backoffOf,
+  checkBoolean,
+  checkClock,
+  checkCount,
+  checkDriver,
+  checkFunction,
+  checkMs,
+  checkOptions,
+  refuse,
+} from '../options.ts'
 import type { Backoff } from '../retry.ts'
 import { Consumer, type Settings } from './consumer.ts'
-import {
-  type Attempts,
-  backoffOf,
-  compileHandlers,
-  type HandlerEntry,
-  handledPriorities,
-} from './handlers.ts'
+import { type Attempts, compileHandlers, type HandlerEntry, handledPriorities } from './handlers.ts'
 import type { Outcomes } from './held.ts'
 
 /**
@@ -162,8 +166,8 @@ function settingsOf<Events extends object>(options: ListenerOptions<Events>): Se
   checkMs('handlerTimeoutMs', all.handlerTimeoutMs)
   checkFunction('onStatus', all.onStatus)
   checkFunction('onFailure', all.onFailure)
-  checkFunction('clock.now', clock?.now ?? null)
-  if (typeof deadLetters !== 'boolean') refuse('deadLetters must be true or false.')
+  checkClock(clock as Clock)
+  checkBoolean('deadLetters', deadLetters)
   if (from !== undefined && from !== 'new' && from !== 'earliest') refuse('from must be "new" or "earliest".')
   if (from === 'earliest' && group === undefined) refuse('from: "earliest" needs a group.')
   checkCapabilities(driver, group, from)

@@ -1,6 +1,5 @@
 import type { Destination } from '../driver.ts'
 import { type Failure, NotifyError } from '../errors.ts'
-import type { Linked } from '../list.ts'
 import type { Item, Owner } from '../sender/buffer.ts'
 import type { Ledger } from './ledger.ts'
 
@@ -40,11 +39,7 @@ export interface Emission {
 }
 
 /** One emit, from the call until it has ended at every driver. */
-export class Emit implements Linked<Emit>, Owner {
-  previous: Emit | undefined
-  next: Emit | undefined
-  list: object | undefined
-
+export class Emit implements Owner {
   readonly id: string
   readonly ledger: Ledger
   /**
@@ -54,12 +49,18 @@ export class Emit implements Linked<Emit>, Owner {
   first: Item | undefined
   /** When it ends as DEADLINE, in the clock's milliseconds. */
   deadline: number = Number.POSITIVE_INFINITY
+  /** How long after it was emitted that is. */
+  timeoutMs = 0
+  /** Its place among the deadlines. */
+  place = 0
   /** Takes the caller's signal off again. */
   release: (() => void) | undefined
   /** Which flush waits for it. */
   epoch = 0
   status: Result['status'] = 'pending'
   asked = false
+  /** Its failure is no business of `onFailure`. */
+  quiet = false
 
   #last: Item | undefined
   #failure: Failure | undefined

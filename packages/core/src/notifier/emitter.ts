@@ -85,7 +85,7 @@ export class Emitter {
     this.#routes = routes
     this.ledger = ledger
     this.#clock = clock
-    this.#uncount = countAtExit(() => ledger.stats().pending)
+    this.#uncount = countAtExit(() => ledger.open)
   }
 
   emit(
@@ -160,7 +160,7 @@ export class Emitter {
       this.ledger.filtered()
       return new Filtered(id)
     }
-    if (signal?.aborted === true) return this.#refuse(aborted(), id)
+    if (isAborted(signal)) return this.#refuse(aborted(), id)
     const level = PRIORITIES.indexOf(priority)
     const destinations = topics.map((topic) => this.#destinationsOf(topic)[level] as Destination)
 
@@ -206,6 +206,7 @@ export class Emitter {
       }
       // Encoding runs the program's own code, a toJSON, which may have done anything.
       if (this.#closing !== undefined) return this.#refuse(failure('CLOSED'), id)
+      if (isAborted(signal)) return this.#refuse(aborted(), id)
     }
 
     const emit = new Emit(id, this.ledger)
@@ -216,7 +217,12 @@ export class Emitter {
     emit.hold()
     for (const { sender, codec, required } of routes) {
       for (const destination of destinations) {
-        sender.admit(emit, destination, required || decides, encoded.get(codec) ?? (overload as Failure))
+        sender.admit(
+          emit,
+          destination,
+          required || decides,
+          encoded.get(codec) ?? sender.refusal(destination) ?? (overload as Failure),
+        )
       }
     }
     emit.letGo()
@@ -271,6 +277,8 @@ export class Emitter {
 }
 
 const NO_OPTIONS: EmitOptions = {}
+
+const isAborted = (signal: AbortSignal | undefined) => signal?.aborted === true
 
 const aborted = () => failure('ABORTED', undefined, 'The signal given with the emit fired.')
 

@@ -1,8 +1,8 @@
 import { Alarm, type Clock } from '../clock.ts'
 import { failure, NotifyError } from '../errors.ts'
-import { List } from '../list.ts'
 import { callHook, Digest, type Hooks } from '../observe.ts'
 import type { Item } from '../sender/buffer.ts'
+import { Deadlines } from './deadlines.ts'
 import type { Emit } from './emission.ts'
 
 /** Sums of a notifier, in emits. `emitted = confirmed + failed + shed + filtered + pending` at any instant. */
@@ -27,10 +27,10 @@ export class Ledger {
   readonly #counts = { emitted: 0, confirmed: 0, failed: 0, shed: 0, filtered: 0 }
   /** Emits that are not decided, and those that are but for a driver that is not required. */
   #undecided = 0
-  /** Open emits by the timeout they were given: each list is in the order of its deadlines. */
-  readonly #open = new Map<number, List<Emit>>()
+  readonly #open = new Deadlines()
   readonly #unasked: Emit[] = []
   #telling = false
+  #inHook = false
   /** Open emits of each epoch; a flush ends one, and waits for all that came before it. */
   readonly #epochs = new Map<number, number>()
   #epoch = 0
@@ -55,12 +55,8 @@ export class Ledger {
     emit.epoch = this.#epoch
     this.#epochs.set(this.#epoch, (this.#epochs.get(this.#epoch) ?? 0) + 1)
     emit.deadline = this.#clock.now() + timeoutMs
-    let list = this.#open.get(timeoutMs)
-    if (list === undefined) {
-      list = new List()
-      this.#open.set(timeoutMs, list)
-    }
-    list.append(emit)
+    emit.timeoutMs = timeoutMs
+    this.#open.add(emit)
     this.#alarm.by(emit.deadline)
   }
 
@@ -74,6 +70,8 @@ export class Ledger {
     this.#undecided--
     this.#counts[emit.status as 'confirmed' | 'failed' | 'shed']++
     if (emit.status === 'confirmed' || emit.asked) return
+    // A hook that emits what it hears would hear of that after close, emit it, hear of it, and so on for ever.
+    emit.quiet = this.#inHook && emit.failure?.code === 'CLOSED'
     this.#unasked.push(emit)
     if (this.#telling) return
     this.#telling = true
@@ -82,8 +80,7 @@ export class Ledger {
 
   /** Nothing of it is open at any driver. */
   ended(emit: Emit): void {
-    const list = emit.list as List<Emit>
-    list.remove(emit)
+    this.#open.remove(emit)
     emit.release?.()
     const open = (this.#epochs.get(emit.epoch) as number) - 1
     if (open > 0) this.#epochs.set(emit.epoch, open)
@@ -91,11 +88,7 @@ export class Ledger {
       this.#epochs.delete(emit.epoch)
       this.#tellFlushes()
     }
-    if (list.size > 0) return
-    // Timeouts that were used once must not be remembered for ever.
-    if (this.#open.size > 8)
-      for (const [timeoutMs, other] of this.#open) if (other.size === 0) this.#open.delete(timeoutMs)
-    if (this.#epochs.size === 0) this.#alarm.clear()
+    if (this.#open.size === 0) this.#alarm.clear()
   }
 
   /** A driver that is not required failed. It is told once for each emit and driver, whatever the topics. */
@@ -125,6 +118,11 @@ export class Ledger {
     })
   }
 
+  /** Emits that are open at some driver, decided or not. */
+  get open(): number {
+    return this.#open.size
+  }
+
   stats(): EmitStats {
     return { ...this.#counts, pending: this.#undecided }
   }
@@ -146,22 +144,25 @@ export class Ledger {
 
   #tellUnasked(): void {
     this.#telling = false
-    for (const emit of this.#unasked.splice(0)) if (!emit.asked) this.#tell(emit.error())
+    for (const emit of this.#unasked.splice(0)) if (!emit.asked) this.#tell(emit.error(), emit.quiet)
   }
 
-  #tell(error: NotifyError): void {
+  #tell(error: NotifyError, quiet = false): void {
     const { onFailure } = this.#hooks
-    if (onFailure !== undefined) callHook('onFailure', onFailure, error)
-    else this.#digest.tell(error.code, error.message)
+    if (onFailure === undefined || quiet) {
+      this.#digest.tell(error)
+      return
+    }
+    this.#inHook = true
+    callHook('onFailure', onFailure, error)
+    this.#inHook = false
   }
 
   #expire(): void {
     const now = this.#clock.now()
-    for (const [timeoutMs, list] of this.#open) {
-      for (let emit = list.head; emit !== undefined && emit.deadline <= now; emit = list.head) {
-        emit.end(failure('DEADLINE', undefined, `${timeoutMs} ms passed before the broker had it.`))
-      }
+    for (let emit = this.#open.first; emit !== undefined && emit.deadline <= now; emit = this.#open.first) {
+      emit.end(failure('DEADLINE', undefined, `${emit.timeoutMs} ms passed before the broker had it.`))
     }
-    for (const { head } of this.#open.values()) if (head !== undefined) this.#alarm.by(head.deadline)
+    if (this.#open.first !== undefined) this.#alarm.by(this.#open.first.deadline)
   }
 }

@@ -5,8 +5,18 @@ import { checkHeaders, checkName, checkTopic, type Priority } from '../envelope.
 import { type Failure, NotifyError } from '../errors.ts'
 import { hold } from '../holders.ts'
 import { type Hooks, StatusTeller } from '../observe.ts'
-import { checkCount, checkDriver, checkFunction, checkMs, checkOptions, refuse } from '../options.ts'
-import type { Backoff } from '../retry.ts'
+import {
+  backoffOf,
+  checkBoolean,
+  checkClock,
+  checkCount,
+  checkDriver,
+  checkFunction,
+  checkMs,
+  checkOptions,
+  durationOr,
+  refuse,
+} from '../options.ts'
 import { Sender } from '../sender/sender.ts'
 import type { Emission } from './emission.ts'
 import { type EmitOptions, Emitter, type NotifierHealth, type NotifierStats, type Voice } from './emitter.ts'
@@ -149,6 +159,7 @@ export function createNotifier<Events extends object = AnyEvents>(
   })
   const senderOptions = senderOptionsOf(options)
   checkCodec(fallback)
+  checkClock(clock)
   checkFunction('onFailure', options.onFailure)
   checkFunction('onStatus', options.onStatus)
   const entries = entriesOf(options)
@@ -158,7 +169,7 @@ export function createNotifier<Events extends object = AnyEvents>(
   entries.forEach(({ driver, codec = fallback, required = true }, entry) => {
     hold(driver)
     if (driver.capabilities.discards) return
-    const sender = new Sender(driver, senderOptions, new StatusTeller(driver, options.onStatus), clock)
+    const sender = new Sender(driver, senderOptions, new StatusTeller(driver, options.onStatus, clock), clock)
     routes.push({ entry, sender, codec, required, ...(rules[entry] as ReturnType<typeof compileWhen>) })
   })
   const emitter = new Emitter(
@@ -167,7 +178,8 @@ export function createNotifier<Events extends object = AnyEvents>(
     new Ledger(clock, options),
     clock,
   )
-  const close: Notifier['close'] = ({ timeoutMs = 5_000 } = {}) => emitter.close(timeoutMs)
+  const close: Notifier['close'] = ({ timeoutMs } = {}) =>
+    emitter.close(durationOr(5_000, 'close', timeoutMs))
   return {
     ...childOf<Events>(emitter, voice),
     close,
@@ -197,8 +209,9 @@ function childOf<Events extends object>(emitter: Emitter, voice: Voice): ChildNo
       return childOf(emitter, voiceOf(options, voice))
     },
     isEnabled: (priority, event_type) => emitter.isEnabled(priority, event_type),
-    flush: ({ timeoutMs = Number.POSITIVE_INFINITY } = {}) => emitter.ledger.flush(timeoutMs),
-    health: ({ timeoutMs = 5_000 } = {}) => emitter.health(timeoutMs),
+    flush: ({ timeoutMs } = {}) =>
+      emitter.ledger.flush(durationOr(Number.POSITIVE_INFINITY, 'flush', timeoutMs)),
+    health: ({ timeoutMs } = {}) => emitter.health(durationOr(5_000, 'health', timeoutMs)),
     stats: () => emitter.stats(),
   }
 }
@@ -212,11 +225,14 @@ function voiceOf(options: ChildOptions, base: Voice): Voice {
     timeoutMs = base.timeoutMs,
     strict = base.strict,
   } = options
+  if (publisherId === '')
+    refuse('publisherId is missing: it says who emits, such as "compute.host1".', 'publisher-id')
   check(checkName('publisher_id', publisherId))
   if (!Array.isArray(topics) || topics.length === 0) refuse('topics must be an array of at least one topic.')
   for (const topic of topics) check(checkTopic(topic))
   check(checkHeaders(headers))
   checkMs('timeoutMs', timeoutMs)
+  checkBoolean('strict', strict)
   return {
     publisherId,
     topics: [...new Set(topics)],
@@ -241,21 +257,15 @@ function senderOptionsOf({
   checkCount('buffer.messages', messages, 1)
   checkCount('buffer.bytes', bytes, 1)
   checkMs('attemptTimeoutMs', attemptTimeoutMs)
-  if (retry !== -1) checkCount('retry', retry, 0)
+  if (retry !== -1 && retry !== Number.POSITIVE_INFINITY && !(Number.isInteger(retry) && retry >= 0)) {
+    refuse('retry must be -1, to retry until the deadline, or a whole number of retries.')
+  }
   return {
     buffer: { messages, bytes },
     attemptTimeoutMs,
     retry: retry === Number.POSITIVE_INFINITY ? -1 : retry,
-    backoff: backoffOf(backoff, { minMs: 100, maxMs: 10_000 }),
+    backoff: backoffOf('backoff', backoff, { minMs: 100, maxMs: 10_000 }),
   }
-}
-
-function backoffOf(backoff: { minMs?: number; maxMs?: number }, defaults: Backoff): Backoff {
-  checkOptions('backoff', backoff, ['minMs', 'maxMs'])
-  const { minMs = defaults.minMs, maxMs = Math.max(minMs, defaults.maxMs) } = backoff
-  checkMs('backoff.minMs', minMs)
-  checkMs('backoff.maxMs', maxMs, minMs)
-  return { minMs, maxMs }
 }
 
 function entriesOf({ driver, drivers }: NotifierOptions): readonly DriverEntry[] {
@@ -264,9 +274,13 @@ function entriesOf({ driver, drivers }: NotifierOptions): readonly DriverEntry[]
   const entries = drivers ?? [{ driver: driver as Driver }]
   if (!Array.isArray(entries) || entries.length === 0)
     refuse('drivers must be an array of at least one entry.')
-  for (const entry of entries) {
-    checkOptions('drivers[]', entry, ['driver', 'when', 'codec', 'required'])
+  for (const [index, entry] of entries.entries()) {
+    const what = `drivers[${index}]`
+    if (typeof (entry as unknown as Driver)?.publish === 'function')
+      refuse(`${what} is a driver; write { driver } around it.`)
+    checkOptions(what, entry, ['driver', 'when', 'codec', 'required'])
     checkDriver(entry.driver)
+    checkBoolean(`${what}.required`, entry.required)
     if (entry.codec !== undefined) checkCodec(entry.codec)
   }
   return entries

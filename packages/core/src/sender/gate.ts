@@ -18,6 +18,7 @@ export class Gate {
   /** The call that is finding out. */
   probe: object | undefined
   #failures = 0
+  #hurriedAt = Number.NEGATIVE_INFINITY
 
   get shut(): boolean {
     return this.failure !== undefined
@@ -42,6 +43,14 @@ export class Gate {
   stay(failure: Failure, backoff: Backoff, clock: Clock): void {
     this.probe = undefined
     this.#wait(failure, backoff, clock)
+  }
+
+  /** There is reason to believe that it is over. A driver that says so again and again is not probed as often. */
+  hurry(now: number, { minMs }: Backoff): void {
+    const at = Math.max(now, this.#hurriedAt + minMs)
+    if (at >= this.due) return
+    this.due = at
+    this.#hurriedAt = at
   }
 
   /** The probe ended without saying anything about this gate. */
@@ -112,7 +121,7 @@ export class Gates {
   /** The driver says that it is up: no reason to wait any longer. */
   lookNow(lanes: readonly Lane[]): void {
     const now = this.#clock.now()
-    for (const gate of [this.transport, ...lanes.map((lane) => lane.gate)]) gate.due = Math.min(gate.due, now)
+    for (const gate of [this.transport, ...lanes.map((lane) => lane.gate)]) gate.hurry(now, this.#backoff)
   }
 
   /** What an operator should know of, in sentences. */

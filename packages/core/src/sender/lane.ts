@@ -52,12 +52,12 @@ export class Lane {
   /** Behind an earlier message of the same key. */
   readonly parked: Queue = new Queue()
   readonly flying: Queue = new Queue()
-  /** No backoff of those delayed ends earlier. */
-  due: number = Number.POSITIVE_INFINITY
   /** Its part of the buffer, in bytes. */
   bytes = 0
   /** Its part of the driver's window, held until a call settles or times out, whatever became of the item. */
   readonly window: { messages: number; bytes: number; calls: number } = { messages: 0, bytes: 0, calls: 0 }
+  #due = Number.POSITIVE_INFINITY
+  #restUntil = 0
   readonly #keys = new Map<string, Key>()
   /** How many messages of one key may be in one call. */
   readonly #together: number
@@ -70,6 +70,11 @@ export class Lane {
 
   get pending(): number {
     return this.waiting.size + this.delayed.size + this.parked.size + this.flying.size
+  }
+
+  /** When the next backoff may end. */
+  get due(): number {
+    return Math.max(this.#due, this.#restUntil)
   }
 
   get idle(): boolean {
@@ -116,18 +121,19 @@ export class Lane {
   /** Puts an item aside until a time. */
   delay(item: Item, due: number): void {
     item.due = due
-    if (due < this.due) this.due = due
+    if (due < this.#due) this.#due = due
     move(item, this.delayed)
   }
 
   /** Brings back those whose backoff has ended. */
   endBackoff(now: number): void {
     if (now < this.due) return
-    this.due = Number.POSITIVE_INFINITY
+    this.#due = Number.POSITIVE_INFINITY
+    this.#restUntil = now + SCAN_MS
     for (let item = this.delayed.head; item !== undefined; ) {
       const { next } = item
       if (item.due <= now) move(item, this.waiting)
-      else if (item.due < this.due) this.due = item.due
+      else if (item.due < this.#due) this.#due = item.due
       item = next
     }
   }
@@ -221,7 +227,10 @@ export class Lane {
   }
 }
 
-const MOST_LANES = 500
+/** All that back off are looked through at most so often: with ten thousand of them, somebody is always due. */
+const SCAN_MS = 4
+
+const FEW_LANES = 500
 
 /** The lanes of one driver, made as destinations are first used. */
 export class Lanes {
@@ -229,6 +238,7 @@ export class Lanes {
   all: readonly Lane[] = []
   readonly #named = new Map<string, Lane>()
   readonly #together: number
+  #pruneAt = FEW_LANES
 
   constructor(together: number) {
     this.#together = together
@@ -238,20 +248,26 @@ export class Lanes {
     const known = this.#named.get(destination.name)
     if (known !== undefined) return known
     // A program may make topics up as it goes. The trouble of one that nobody waits for is forgotten last.
-    for (const shut of [false, true]) if (this.all.length > MOST_LANES) this.#prune(shut)
+    if (this.all.length >= this.#pruneAt) this.#prune()
     const level = PRIORITIES.indexOf(destination.priority)
     const lane = new Lane(destination, level, this.#together)
-    const place = this.all.findIndex((other) => other.level < level)
-    this.all = this.all.toSpliced(place < 0 ? this.all.length : place, 0, lane)
+    let place = this.all.length
+    while (place > 0 && (this.all[place - 1] as Lane).level < level) place--
+    this.all = this.all.toSpliced(place, 0, lane)
     this.#named.set(destination.name, lane)
     return lane
   }
 
-  #prune(shut: boolean): void {
-    this.all = this.all.filter((lane) => {
-      if (!lane.idle || lane.gate.shut !== shut) return true
-      this.#named.delete(lane.destination.name)
-      return false
-    })
+  #prune(): void {
+    for (const shut of [false, true]) {
+      if (this.all.length < FEW_LANES) break
+      this.all = this.all.filter((lane) => {
+        if (!lane.idle || lane.gate.shut !== shut) return true
+        this.#named.delete(lane.destination.name)
+        return false
+      })
+    }
+    // Not for each one that comes, where none of them is idle.
+    this.#pruneAt = Math.max(FEW_LANES, 2 * this.all.length)
   }
 }

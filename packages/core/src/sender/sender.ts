@@ -53,6 +53,8 @@ export class Sender {
   #sequence = 0
   #turn = 0
   #pumping = false
+  /** A message waits for the window to be empty enough, and what ranks lower waits with it. */
+  #stuck = false
   #scheduled = false
   #stopped: Failure | undefined
 
@@ -68,7 +70,7 @@ export class Sender {
     this.#window = new Window(capabilities)
     this.#lanes = new Lanes(capabilities.ordering === 'key' ? capabilities.maxBatch : 1)
     this.#gates = new Gates(options.backoff, clock, teller)
-    this.#alarm = new Alarm(clock, () => this.#wake())
+    this.#alarm = new Alarm(clock, () => this.#schedule())
     this.#callOptions = { timeoutMs: options.attemptTimeoutMs, signal: this.#abort.signal }
     this.#unobserve = watch(driver, (status) => this.#observed(status))
   }
@@ -177,6 +179,7 @@ export class Sender {
     this.#pumping = true
     while (this.#scheduled && !this.#silent) {
       this.#scheduled = false
+      this.#expireCalls()
       const now = this.#clock.now()
       for (const lane of this.#lanes.all) lane.endBackoff(now)
       if (this.#gates.transport.shut) this.#probeTransport(now)
@@ -189,23 +192,29 @@ export class Sender {
 
   #handOver(now: number): void {
     const lanes = this.#lanes.all
-    for (let from = 0, to = 0; from < lanes.length; from = to) {
+    this.#stuck = false
+    for (let from = 0, to = 0; from < lanes.length && !this.#stuck; from = to) {
       const { level } = lanes[from] as Lane
       while (lanes[to]?.level === level) to++
       // Topics take turns: who went first goes last the next time.
       let index = to - from > 1 ? this.#turn++ : 0
-      for (let stuck = 0; stuck < to - from && !this.#gates.transport.shut && !this.#silent; index++) {
-        stuck = this.#send(lanes[from + (index % (to - from))] as Lane, now) ? 0 : stuck + 1
+      for (
+        let idle = 0;
+        idle < to - from && !this.#stuck && !this.#gates.transport.shut && !this.#silent;
+        index++
+      ) {
+        idle = this.#send(lanes[from + (index % (to - from))] as Lane, now) ? 0 : idle + 1
       }
     }
   }
 
   /** Makes one call for a lane, if it may have one. */
   #send(lane: Lane, now: number): boolean {
-    if (lane.waiting.size === 0) return false
-    const { messages, bytes } = this.#window.room(lane, this.#lanes.all)
+    if (lane.waiting.size === 0 || (lane.gate.shut && !lane.gate.ready(now))) return false
+    const { messages, bytes, stuck } = this.#window.room(lane, this.#lanes.all)
+    this.#stuck = stuck && !lane.gate.shut
     if (messages <= 0) return false
-    if (lane.gate.shut) return lane.gate.ready(now) && this.#call(lane, lane.batch(1, 0, now), [lane.gate])
+    if (lane.gate.shut) return this.#call(lane, lane.batch(1, 0, now), [lane.gate])
     return this.#call(lane, lane.batch(messages, bytes, now), [])
   }
 
@@ -323,17 +332,12 @@ export class Sender {
     }
   }
 
-  #wake(): void {
+  #expireCalls(): void {
     const now = this.#attemptClock.now()
-    const { attemptTimeoutMs } = this.#options
-    for (let call = this.#window.calls.head; call !== undefined && !this.#attemptClock.stopped; ) {
-      const { next } = call
-      if (call.startedAt + attemptTimeoutMs > now) break
+    for (let call = this.#window.calls.head; call !== undefined; call = this.#window.calls.head) {
+      if (call.startedAt + this.#options.attemptTimeoutMs > now) return
       this.#timeOut(call)
-      call = next
     }
-    this.#schedule()
-    this.#arm()
   }
 
   /** A call that took too long has failed. What the driver still holds of it may yet be confirmed. */
@@ -360,8 +364,13 @@ export class Sender {
 
   /** Asks to be woken when the next thing is due by itself. */
   #arm(): void {
-    if (this.#silent) return
+    if (this.#stopped !== undefined || this.#buffer.messages === 0) return
     const now = this.#clock.now()
+    if (this.#attemptClock.stopped) {
+      // Nothing is due while the broker asks for silence; but a program that waits for it must not end.
+      this.#alarm.by(now + KEEP_ALIVE_MS)
+      return
+    }
     const oldest = this.#window.calls.head
     if (oldest !== undefined) {
       this.#alarm.by(now + oldest.startedAt + this.#options.attemptTimeoutMs - this.#attemptClock.now())
@@ -378,7 +387,7 @@ export class Sender {
 
   /** With nothing pending, no timer keeps the process alive. */
   #rest(): void {
-    if (this.#window.calls.size === 0 && this.#buffer.messages === 0) this.#alarm.clear()
+    if (this.#buffer.messages === 0) this.#alarm.clear()
   }
 
   #observed(status: Status): void {
@@ -390,6 +399,8 @@ export class Sender {
     this.#schedule()
   }
 }
+
+const KEEP_ALIVE_MS = 3_600_000
 
 /** Stands for the body of what was refused before it was encoded. */
 const UNSENT: Encoded = { body: new Uint8Array(), contentType: '', headers: {}, key: undefined, size: 0 }

@@ -4,12 +4,6 @@ import type { Item } from './buffer.ts'
 import type { Call } from './call.ts'
 import type { Lane } from './lane.ts'
 
-/**
- * No destination takes all of the window for itself once there is another one, or one that is silent would
- * stand in the way of all until its attempts time out.
- */
-const RESERVED = 7 / 8
-
 /** What is handed over to one driver, within what the driver asks for. */
 export class Window {
   /** Calls that hold a part of it, the oldest first. */
@@ -24,21 +18,37 @@ export class Window {
     this.#limits = capabilities
   }
 
-  /** How much of a lane may go in one call now. While others wait, a destination has half at the most. */
-  room(lane: Lane, lanes: readonly Lane[]): { messages: number; bytes: number } {
+  /**
+   * How much of a lane may go in one call now. While others wait, a destination has half at the most. A part is
+   * kept for destinations that have nothing in flight, or a silent one would stand in the way of all of them until
+   * its attempts time out; a message at a time is what each of them may have of it.
+   *
+   * `stuck`: nothing may go, and it is the first message's size that is in the way. What ranks lower must not go
+   * either then, or the window would never be empty enough.
+   */
+  room(lane: Lane, lanes: readonly Lane[]): { messages: number; bytes: number; stuck: boolean } {
     const { window, maxBatch, maxBatchBytes } = this.#limits
-    if (window.calls !== undefined && lane.window.calls >= window.calls) return { messages: 0, bytes: 0 }
+    const none = { messages: 0, bytes: 0, stuck: false }
+    if (window.calls !== undefined && lane.window.calls >= window.calls) return none
     const contended = lanes.some((other) => other !== lane && other.waiting.size > 0 && !other.gate.shut)
-    const share = contended ? 0.5 : lanes.length > 1 ? RESERVED : 1
-    const most = Math.max(1, Math.floor(window.messages * share))
-    let messages = Math.min(window.messages - this.messages, most - lane.window.messages, maxBatch)
+    const share = contended ? 0.5 : 1
+    const free = window.messages - this.messages
+    const kept = lanes.length === 1 ? 0 : Math.min(Math.max(1, Math.floor(window.messages / 8)), window.messages - 1)
+    const ownShare = Math.max(1, Math.floor(window.messages * share)) - lane.window.messages
+    let messages = Math.min(free - kept, ownShare, maxBatch)
+    if (messages <= 0 && lane.window.messages === 0) messages = Math.min(free, 1)
     // A driver that still holds a whole window of what timed out gets one at a time.
     if (this.overdue >= window.messages) messages = Math.min(messages, 1 - lane.window.messages)
+    if (messages <= 0) return none
     const first = lane.waiting.head?.message.size ?? 0
     const bytes = Math.min(window.bytes - this.bytes, window.bytes * share - lane.window.bytes)
-    // What is larger than the window goes when nothing else is in flight.
-    if (first > bytes && this.messages > 0) messages = 0
-    return { messages, bytes: Math.min(bytes, maxBatchBytes) }
+    // What is larger than its share goes as soon as there is room for it alone.
+    const fits =
+      first <= bytes ||
+      this.messages === 0 ||
+      (lane.window.messages === 0 && first <= window.bytes - this.bytes)
+    if (!fits) return { ...none, stuck: lane.window.messages === 0 }
+    return { messages, bytes: Math.min(bytes, maxBatchBytes), stuck: false }
   }
 
   enter(call: Call): void {
