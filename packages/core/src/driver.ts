@@ -12,6 +12,46 @@
  *
  * "Must", "should" and "may" are used as in RFC 2119. `@notify/conformance` holds a case for each must.
  *
+ * ## What a failure does
+ *
+ * A driver says three things about a failure, and core acts on nothing else:
+ *
+ * - `retryable`: another attempt could succeed with nobody changing anything. Core makes it, with backoff.
+ * - `maybeSent`: it was written and no answer came. `false` is a statement that the broker does not have it.
+ * - `scope`: how far the trouble reaches. `message`: this one alone backs off, or fails. `destination` and
+ *   `transport` **shut a gate**: everything behind it waits while one message at a time is tried; where the failure
+ *   is not retryable, everything that waits behind it fails with it. So a wrong password is `transport`, a missing
+ *   queue is `destination`, and a message that is too large must never be more than `message`.
+ *
+ * | code | when | retryable |
+ * |---|---|---|
+ * | `UNAVAILABLE` | no connection, lost, no answer, a leader moving | yes |
+ * | `THROTTLED` | slow down, a quota, a full queue | yes |
+ * | `UNROUTABLE` | nothing takes it, for sure and not by stale metadata | no |
+ * | `CONFLICT` | what exists differs from what was asked for | no |
+ * | `UNAUTHENTICATED`, `FORBIDDEN` | who; what | no |
+ * | `TOO_LARGE`, `INVALID`, `UNSUPPORTED` | a limit; not well-formed, or no name of this transport; not here | no |
+ * | `CLOSED`, `ABORTED`, `DEADLINE` | ended by the program: taken from `signal.reason` | no |
+ * | `UNKNOWN` | none of these; with the native error as `cause` | no |
+ *
+ * A failure holds no secret in any field, at any depth: native errors are known to quote URLs.
+ *
+ * ## Names and topology
+ *
+ * A destination's name is `<topic>.<priority>`. A transport maps it to a queue, subject or topic of its own, and
+ * **no two destinations or groups may meet**: where a character cannot be had, the mapping escapes it (`.` to `-`,
+ * and `-` to `--`), or the name is refused with `INVALID`, reason `destination-name`, scope `destination`.
+ *
+ * Every driver has an option `topology`: `declare` makes what is missing, `check` verifies it, `none` touches
+ * nothing. What is missing under the last two is `UNROUTABLE`, what differs is `CONFLICT`. A destination is declared
+ * when it is first published or subscribed to, not earlier, and without dead-letter settings of the broker's: core
+ * writes dead letters, to `<topic>.dead`, a topic like any other but for one rule: it has the default group alone,
+ * whatever groups a publisher declares for.
+ *
+ * The default group begins at the earliest message that the transport holds, and keeps what comes while nobody
+ * consumes. A named group begins when its first `subscribe` resolves, at the end unless `from` says otherwise, and
+ * is kept from then on.
+ *
  * ## Identity is structural
  *
  * Two copies of core in one program have to work together, so nothing here is a class that somebody
@@ -26,6 +66,8 @@ import type { Failure } from './errors.ts'
  * A transport, as core sees it. One instance serves many notifiers and listeners at once; core counts
  * who holds it and closes it when the last one lets go.
  *
+ * Where this contract asks for a bound, it is `timeoutMs` or the signal, whichever comes first.
+ *
  * Creating a driver connects to nothing. The first `publish`, `subscribe` or `health` does, and so does
  * the next one after a connection was lost: no other call is needed before it.
  */
@@ -39,10 +81,12 @@ export interface Driver {
 
   /**
    * Hands over one call's worth of messages, all for the same destination, at most
-   * `capabilities.maxBatch` of them and `maxBatchBytes` together.
+   * `capabilities.maxBatch` of them and `maxBatchBytes` together; a single one may have up to
+   * `maxMessageBytes`, where that is more.
    *
    * - Each message is settled **once**, through `settle`, as soon as its own outcome is known, in any
-   *   order. A later settle of the same message is ignored. `settle` belongs to this call.
+   *   order, from within `publish` or later. A second settle of the same message is ignored. `settle`
+   *   belongs to this call.
    * - It is settled without a failure **only when the broker has taken responsibility** for it, at the
    *   level that `capabilities.confirms` states. Kill the broker at that instant, start it again: the
    *   message is there.
@@ -53,7 +97,8 @@ export interface Driver {
    *   `UNAVAILABLE`, reason `split`, retryable, scope `message`. Core hands each over again, alone, so
    *   that the refusal finds its owner.
    * - When `options.signal` fires, each open message is settled with the signal's reason (a
-   *   {@link Failure}) and `maybeSent` according to whether it was written. After `close`: `CLOSED`.
+   *   {@link Failure}) and `maybeSent` according to whether it was written; that it was stored by then is
+   *   no reason to settle it otherwise. After `close`: `CLOSED`.
    * - Messages are not changed, and not kept after they are settled.
    *
    * The promise that may be returned means "handed over", nothing more. It must not reject, nor may the
@@ -71,8 +116,10 @@ export interface Driver {
    *   is settled** (visibility extended, progress reported, heartbeats sent), for as long as
    *   `capabilities.holdMs`.
    * - A subscription that cannot go on ends, once, with the reason. Core subscribes again, with
-   *   backoff. A client that reconnects by itself may keep the subscription instead. There are never
-   *   two consumers where there should be one.
+   *   backoff. A client that reconnects by itself may keep the subscription instead, and so may one that
+   *   loses a part of what it consumes (a partition that moves to another member): what was open of that
+   *   part then settles `false`. There are never two consumers where there should be one.
+   * - Deliveries may come before the promise has resolved.
    * - What the capabilities rule out (a group, `from`) is refused with `UNSUPPORTED`.
    */
   subscribe?(
@@ -84,13 +131,14 @@ export interface Driver {
   /**
    * Tells of changes: `down` after a loss, `up` when it is over, `blocked` while the broker asks for
    * silence (RabbitMQ's memory alarm). While `blocked`, core hands nothing over and the clocks of
-   * attempts stand still. Returns a function that stops the telling. A listener that throws is the
+   * attempts stand still, until it hears anything else. **A new listener is told at once** when the state is
+   * `down` or `blocked`. Returns a function that stops the telling. A listener that throws is the
    * listener's fault; core's does not.
    */
   observe?(listener: (status: Status) => void): () => void
 
   /**
-   * Whether a message could be sent now, and what an operator should know. Resolves in every state,
+   * Whether a message could be sent now (so not while `blocked`), and what an operator should know. Resolves in every state,
    * also after `close`, within `options.timeoutMs`. Never rejects.
    */
   health(options: CallOptions): Promise<Health>
@@ -131,7 +179,8 @@ export interface OutboundMessage {
   readonly id: string
   /**
    * `<id>/<destination name>`, and longer for a dead letter: what a broker may deduplicate on. The bare
-   * `id` must not be used for that, since the same notification may go to two topics of one stream.
+   * `id` must not be used for that, since the same notification may go to two topics of one stream. It can
+   * have some 300 characters: a transport that takes fewer hashes it.
    */
   readonly dedupId: string
   readonly destination: Destination
@@ -163,7 +212,7 @@ export interface Source {
 
 /** How to consume. */
 export interface SubscribeOptions extends CallOptions {
-  /** The most deliveries that may be unsettled at once. */
+  /** The most deliveries that may be unsettled at once, over all partitions or shards of the destination. */
   readonly prefetch: number
   /** Where a group begins when this call makes it. Absent: the transport's documented default. */
   readonly from?: 'new' | 'earliest'
@@ -173,7 +222,10 @@ export interface SubscribeOptions extends CallOptions {
 export interface Subscription {
   /** Resolves once: with the reason when it ended by itself, `undefined` after `close`. Never rejects. */
   readonly ended: Promise<Failure | undefined>
-  /** No delivery comes after this has resolved. Settling still works. */
+  /**
+   * No delivery comes after this has resolved; settling still works. It is final: core closes next. A poll that
+   * is under way is let end, and what it brings is handed back.
+   */
   pause(): Promise<void>
   /** Flushes settlements, hands back what is unsettled, and leaves no consumer. */
   close(options: CallOptions): Promise<void>
@@ -195,13 +247,17 @@ export interface Delivery {
   readonly deliveries?: number
   /**
    * Removes the message for good. `true`: handed to the broker, and nothing known against it. `false`:
-   * the subscription has ended, and the message comes back. Never rejects; a second call is harmless.
+   * the subscription has ended, and the message comes back. Never rejects; a second call is harmless, and
+   * resolves `false` where the first was of the other kind. On a log with offsets, `true` may be said of a
+   * message behind one that is still open, since the driver keeps it from being read again while it lives;
+   * after a crash it comes again, as at least once allows.
    */
   ack(): Promise<boolean>
   /**
    * Gives the message back, through no fault of its own, to be delivered again: to anybody, after
    * `delayMs` where the transport can wait. Resolves as `ack` does; rejects with `UNSUPPORTED`, the
-   * delivery still open, where `capabilities.requeue` or `capabilities.delay` is false.
+   * delivery still open, where `capabilities.requeue` or `capabilities.delay` is false, or `delayMs` is more
+   * than `delay.maxMs`.
    */
   requeue(options?: { readonly delayMs?: number }): Promise<boolean>
 }
