@@ -26,7 +26,9 @@ export interface Hooks {
 /** The one way in which core speaks without being asked. Safe to call when stderr is gone. */
 export function complain(line: string): void {
   try {
-    globalThis.console?.error(`notify: ${line}`)
+    // What was received or thrown may hold what a terminal acts on.
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
+    globalThis.console?.error(`notify: ${line.replace(/[\x00-\x1f\x7f-\x9f]/g, '?')}`)
   } catch {
     // Nobody is left to tell.
   }
@@ -156,9 +158,7 @@ export class StatusTeller {
 /** An error in one line, with the first line of what caused it: the part that says what to look into. */
 function lineOf({ message, cause }: NotifyError): string {
   const [first = ''] = cause === undefined ? [] : text(cause).split('\n')
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: a terminal acts on them
-  const safe = first.slice(0, 200).replace(/[\x00-\x1f\x7f-\x9f]/g, '?')
-  return safe === '' ? message : `${message} Cause: ${safe}`
+  return first === '' ? message : `${message} Cause: ${first.slice(0, 200)}`
 }
 
 function text(error: unknown): string {

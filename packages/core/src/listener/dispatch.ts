@@ -212,7 +212,7 @@ export class Dispatch {
     const failed = runs.filter(({ state }) => state === 'failed')
     if (failed.length > 0) {
       const verdict = verdictOf(failed)
-      const message = `A message of ${session.destination.name} was given up after ${times(verdict.attempts)} of its handler.`
+      const message = `${held.eventType} (${held.messageId}) of ${session.destination.name} was given up after ${times(verdict.attempts)} of its handler.`
       this.#settlement.bury(held, verdict, { ...(failed[0]?.failure as Failure), message })
     } else if (runs.some(({ state }) => state === 'requeue')) {
       const delayMs = Math.max(...runs.map((run) => run.delayMs))

@@ -65,6 +65,7 @@ export class Held implements Item<Held> {
   /** Decoded, and not yet in anybody's hands. */
   fresh: Decoded | undefined
   messageId: string | undefined
+  eventType: string | undefined
   requeues = 0
   letter: Letter | undefined
   /** What is told when it ends among the dead. */

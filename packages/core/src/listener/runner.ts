@@ -56,6 +56,7 @@ export class Runner {
         const decoded = codec.decode(held.delivery, held.session.destination)
         const { event_type, message_id } = decoded.envelope
         held.messageId = message_id
+        held.eventType = event_type
         if (typeof event_type === 'string') return decoded
       } catch (thrown) {
         const because = toFailure(thrown)

@@ -33,7 +33,8 @@ export class Window {
     const contended = lanes.some((other) => other !== lane && other.waiting.size > 0 && !other.gate.shut)
     const share = contended ? 0.5 : 1
     const free = window.messages - this.messages
-    const kept = lanes.length === 1 ? 0 : Math.min(Math.max(1, Math.floor(window.messages / 8)), window.messages - 1)
+    const kept =
+      lanes.length === 1 ? 0 : Math.min(Math.max(1, Math.floor(window.messages / 8)), window.messages - 1)
     const ownShare = Math.max(1, Math.floor(window.messages * share)) - lane.window.messages
     let messages = Math.min(free - kept, ownShare, maxBatch)
     if (messages <= 0 && lane.window.messages === 0) messages = Math.min(free, 1)

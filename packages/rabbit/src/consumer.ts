@@ -1,0 +1,245 @@
+import {
+  type CallOptions,
+  type Delivery,
+  type Failure,
+  failure,
+  type Source,
+  type SubscribeOptions,
+  type Subscription,
+} from '@notify/core'
+import type { Channel, ConsumeMessage } from 'amqplib'
+import { aborted, bounded, deadline } from './bounded.ts'
+import { lost, toFailure } from './classify.ts'
+import { closeChannel, type Link, type Live, openChannel } from './link.ts'
+import { queueName, type Topology } from './topology.ts'
+import { fromWire } from './wire.ts'
+
+/** AMQP's own limit, and 0 there means no limit at all. */
+const MOST = 65_535
+/** How long the broker may take to stop a consumer that is paused. */
+const PAUSE_MS = 5_000
+
+/** Opens a consumer on a channel of its own: what ends one, ends no other. */
+export async function subscribe(
+  link: Link,
+  topology: Topology,
+  { destination, group }: Source,
+  onDelivery: (delivery: Delivery) => void,
+  options: SubscribeOptions,
+): Promise<Consumer> {
+  const { signal, prefetch, from } = options
+  if (from === 'earliest') {
+    throw failure('UNSUPPORTED', 'from', 'RabbitMQ keeps nothing for a queue that is not there yet.')
+  }
+  if (signal.aborted) throw aborted(signal)
+  const limits = deadline(options)
+  const live = await link.connect(limits)
+  const opened = await toFailures(openChannel(live, (connection) => connection.createChannel(), limits))
+  const { channel } = opened
+  const queue = queueName(destination.name, group)
+  const consumer = new Consumer(
+    live,
+    channel,
+    (message) => ({
+      destination,
+      ...fromWire(message, topology.queueType === 'quorum'),
+    }),
+    onDelivery,
+  )
+  channel.on('close', () => consumer.end(ending(opened.error ?? live.error)))
+  try {
+    await bounded('declaring', topology.prepare(channel, destination, [queue]), limits)
+    await bounded('setting prefetch', channel.prefetch(Math.min(prefetch, MOST)), limits)
+    const consume = channel.consume(queue, (message) => consumer.receive(message), { noAck: false })
+    consumer.tag = (await bounded('consuming', consume, limits)).consumerTag
+    return consumer
+  } catch (error) {
+    consumer.end(undefined)
+    void closeChannel(channel, live)
+    throw toFailure(error)
+  }
+}
+
+/** A subscription that loses its channel cannot go on; unless the broker says otherwise, another one can. */
+function ending(error: unknown): Failure {
+  return error === undefined ? lost(new Error('Channel closed'), false) : toFailure(error)
+}
+
+async function toFailures<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    throw toFailure(error)
+  }
+}
+
+type Fate = 'open' | 'ack' | 'requeue'
+
+/** What was settled in one turn goes out together. */
+interface Turn {
+  readonly handed: Promise<boolean>
+  readonly resolve: (handed: boolean) => void
+  readonly immediate: NodeJS.Immediate
+}
+
+export class Consumer implements Subscription {
+  readonly ended: Promise<Failure | undefined>
+  tag: string | undefined
+  readonly #live: Live
+  readonly #channel: Channel
+  readonly #decode: (message: ConsumeMessage) => Omit<Delivery, 'ack' | 'requeue'>
+  readonly #onDelivery: (delivery: Delivery) => void
+  /** By delivery tag, which grows: what the broker regards as unsettled. */
+  readonly #unsettled = new Map<number, Fate>()
+  #end: (reason: Failure | undefined) => void = () => {}
+  #turn: Turn | undefined
+  #over = false
+  #paused: Promise<void> | undefined
+  #silent = false
+  #closing: Promise<void> | undefined
+
+  constructor(
+    live: Live,
+    channel: Channel,
+    decode: (message: ConsumeMessage) => Omit<Delivery, 'ack' | 'requeue'>,
+    onDelivery: (delivery: Delivery) => void,
+  ) {
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve
+    })
+    this.#live = live
+    this.#channel = channel
+    this.#decode = decode
+    this.#onDelivery = onDelivery
+  }
+
+  receive(message: ConsumeMessage | null): void {
+    if (this.#over) return
+    if (message === null) {
+      this.end(
+        failure(
+          'UNAVAILABLE',
+          'cancelled',
+          'The broker ended the consumer: its queue moved, or was deleted.',
+          {
+            retryable: true,
+            scope: 'destination',
+          },
+        ),
+      )
+      void closeChannel(this.#channel, this.#live)
+      return
+    }
+    const { deliveryTag } = message.fields
+    this.#unsettled.set(deliveryTag, 'open')
+    // Too late for a handler: it comes back when the channel closes.
+    if (!this.#silent) this.#onDelivery(this.#toDelivery(deliveryTag, message))
+  }
+
+  pause(): Promise<void> {
+    this.#paused ??= this.#cancel({ timeoutMs: PAUSE_MS, signal: new AbortController().signal })
+    return this.#paused
+  }
+
+  close(options: CallOptions): Promise<void> {
+    this.#closing ??= this.#close(options)
+    return this.#closing
+  }
+
+  /** Once. What is unsettled comes back by itself. */
+  end(reason: Failure | undefined): void {
+    if (this.#over) return
+    this.#over = true
+    this.#unsettled.clear()
+    if (this.#turn !== undefined) {
+      clearImmediate(this.#turn.immediate)
+      this.#turn.resolve(false)
+      this.#turn = undefined
+    }
+    this.#end(reason)
+  }
+
+  async #cancel(call: CallOptions): Promise<void> {
+    try {
+      if (!this.#over && this.tag !== undefined) {
+        await bounded('pausing', this.#channel.cancel(this.tag), call)
+      }
+    } catch {
+      // The connection is gone, or silent: what still comes is not passed on.
+    }
+    this.#silent = true
+  }
+
+  async #close(options: CallOptions): Promise<void> {
+    if (this.#over) return
+    const limits = deadline(options)
+    await (this.#paused ?? this.#cancel(limits))
+    this.#flush()
+    try {
+      // In so many words: newer brokers count a channel that closes against the message, and this not.
+      if (!this.#over && this.#unsettled.size > 0) this.#channel.nackAll(true)
+    } catch {
+      // It is gone, and so they come back.
+    }
+    this.end(undefined)
+    const closing = closeChannel(this.#channel, this.#live)
+    await bounded('closing', closing, limits).catch(() => this.#live.kill())
+  }
+
+  #toDelivery(deliveryTag: number, message: ConsumeMessage): Delivery {
+    let settled: { fate: Fate; handed: Promise<boolean> } | undefined
+    const settle = (fate: Fate): Promise<boolean> => {
+      settled ??= { fate, handed: this.#settle(deliveryTag, fate) }
+      return settled.fate === fate ? settled.handed : Promise.resolve(false)
+    }
+    return {
+      ...this.#decode(message),
+      ack: () => settle('ack'),
+      requeue: ({ delayMs = 0 } = {}) =>
+        delayMs > 0
+          ? Promise.reject(failure('UNSUPPORTED', 'delay', 'RabbitMQ gives back at once.'))
+          : settle('requeue'),
+    }
+  }
+
+  #settle(deliveryTag: number, fate: Fate): Promise<boolean> {
+    if (this.#over) return Promise.resolve(false)
+    this.#unsettled.set(deliveryTag, fate)
+    if (this.#turn === undefined) {
+      const { promise, resolve } = Promise.withResolvers<boolean>()
+      this.#turn = { handed: promise, resolve, immediate: setImmediate(() => this.#flush()) }
+    }
+    return this.#turn.handed
+  }
+
+  /** Everything up to the first that is still open goes out as one acknowledgement. */
+  #flush(): void {
+    const turn = this.#turn
+    if (turn === undefined) return
+    this.#turn = undefined
+    clearImmediate(turn.immediate)
+    try {
+      let through = 0
+      let joined = 0
+      let contiguous = true
+      for (const [tag, fate] of this.#unsettled) {
+        if (fate === 'ack' && contiguous) {
+          through = tag
+          joined++
+        } else if (fate === 'ack') this.#channel.ack(tagged(tag), false)
+        else if (fate === 'requeue') this.#channel.nack(tagged(tag), false, true)
+        if (fate === 'open') contiguous = false
+        else this.#unsettled.delete(tag)
+      }
+      if (joined > 0) this.#channel.ack(tagged(through), joined > 1)
+      turn.resolve(true)
+    } catch {
+      turn.resolve(false)
+    }
+  }
+}
+
+/** All that amqplib reads of a message in order to settle it. */
+function tagged(deliveryTag: number): ConsumeMessage {
+  return { fields: { deliveryTag } } as ConsumeMessage
+}

@@ -1,0 +1,193 @@
+import type { CallOptions, Failure, Status } from '@notify/core'
+import { type Channel, type ChannelModel, connect } from 'amqplib'
+import { bounded } from './bounded.ts'
+import { closed, lost, toFailure } from './classify.ts'
+import type { Connection, Host } from './options.ts'
+
+/** One connection while it lives. */
+export interface Live {
+  readonly connection: Connection
+  /** What the publisher has declared or checked on it. */
+  readonly prepared: Set<string>
+  /** What broke it, as soon as that is known. */
+  error: unknown
+  /** Ends it at once, whatever the broker says. Does nothing to one that was passed in. */
+  kill(): void
+}
+
+/** How long the broker may take to close a channel, before the connection is given up. */
+const CLOSE_MS = 5_000
+
+/** A place for one connection: opened when it is needed, and again after a loss, by whoever comes next. */
+export class Link {
+  live: Live | undefined
+  blocked = false
+  readonly #target: readonly Host[] | Connection
+  readonly #purpose: string
+  readonly #tell: (status: Status) => void
+  #stops: (() => void)[] = []
+  #opening: Promise<Live> | undefined
+  #attempt: AbortController | undefined
+  #next = 0
+  #down = false
+  #closed = false
+
+  constructor(target: readonly Host[] | Connection, purpose: string, tell: (status: Status) => void) {
+    this.#target = target
+    this.#purpose = purpose
+    this.#tell = tell
+  }
+
+  /** @throws a Failure. */
+  connect(call: CallOptions): Promise<Live> {
+    if (this.#closed) return Promise.reject(closed())
+    if (this.live !== undefined) return Promise.resolve(this.live)
+    // Several may wait for it, each for as long as it likes: it has a time of its own for each host.
+    this.#opening ??= this.#open().finally(() => {
+      this.#opening = undefined
+    })
+    return bounded('connecting', this.#opening, call)
+  }
+
+  /** Nothing of it is left, unless it was passed in. */
+  async close(call: CallOptions): Promise<void> {
+    this.#closed = true
+    this.#attempt?.abort()
+    const { live } = this
+    if (live !== undefined && 'close' in live.connection && Array.isArray(this.#target)) {
+      const connection = live.connection as ChannelModel
+      // What breaks while it is closing, never answers.
+      const broken = new Promise<void>((resolve) => connection.once('close', () => resolve()))
+      await bounded('closing', Promise.race([connection.close(), broken]), call).catch(() => {})
+      live.kill()
+      // The socket is destroyed; its handle is closed at the end of the host's turn.
+      for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))
+    }
+    for (const stop of this.#stops.splice(0)) stop()
+    this.live = undefined
+  }
+
+  async #open(): Promise<Live> {
+    if (!Array.isArray(this.#target)) return this.#adopt(this.#target as Connection, () => {})
+    const hosts = this.#target as readonly Host[]
+    let first: Failure | undefined
+    for (let left = hosts.length; left > 0 && !this.#closed; left--) {
+      const host = hosts[this.#next % hosts.length] as Host
+      const attempt = new AbortController()
+      this.#attempt = attempt
+      try {
+        const connection = await connect(host.url, this.#settingsOf(host, attempt))
+        this.#attempt = undefined
+        return this.#adopt(connection, () => attempt.abort())
+      } catch (error) {
+        this.#next++
+        const failure = toFailure(error)
+        // One that nobody can mend by waiting tells more than a host that is down.
+        if (first === undefined || (first.retryable && !failure.retryable)) first = failure
+      }
+    }
+    throw this.#closed ? closed() : first
+  }
+
+  /** A socket ends with its signal, in whatever state it is: amqplib itself would wait for the other side. */
+  #settingsOf({ socket }: Host, { signal }: AbortController): object {
+    const clientProperties = {
+      connection_name: `@notify/rabbit ${this.#purpose}`,
+      ...socket.clientProperties,
+    }
+    return { ...socket, clientProperties, signal }
+  }
+
+  #adopt(connection: Connection, kill: () => void): Live {
+    if (this.#closed) {
+      kill()
+      throw closed()
+    }
+    const live: Live = { connection, prepared: new Set(), error: undefined, kill }
+    const given = !Array.isArray(this.#target)
+    this.#stops = []
+    const on = (event: string, listener: (value: unknown) => void): void => {
+      connection.on(event, listener)
+      this.#stops.push(() => connection.removeListener(event, listener))
+    }
+    on('error', (error) => {
+      live.error = error
+    })
+    on('close', (error) => {
+      // A silent peer never answers the end of a stream.
+      kill()
+      live.prepared.clear()
+      if (this.live !== live) return
+      // One that was passed in is all there is, and may have a way to come back.
+      if (!given) this.live = undefined
+      this.blocked = false
+      if (this.#closed) return
+      this.#next++
+      this.#down = true
+      this.#tell({
+        state: 'down',
+        failure: lost(live.error ?? error ?? new Error('Connection closed'), false),
+      })
+    })
+    if (given) on('connect', () => this.#up())
+    on('blocked', () => {
+      this.blocked = true
+      this.#tell({ state: 'blocked' })
+    })
+    on('unblocked', () => {
+      this.blocked = false
+      this.#tell({ state: 'up' })
+    })
+    this.live = live
+    this.#up()
+    return live
+  }
+
+  #up(): void {
+    if (!this.#down) return
+    this.#down = false
+    this.#tell({ state: 'up' })
+  }
+}
+
+/** A channel, and what the broker said when it closed it. */
+export interface Opened<C extends Channel> {
+  readonly channel: C
+  error: unknown
+}
+
+/** @throws a Failure, or an error of amqplib. One that comes too late is closed. */
+export async function openChannel<C extends Channel>(
+  live: Live,
+  open: (connection: Connection) => Promise<C>,
+  call: CallOptions,
+): Promise<Opened<C>> {
+  const opening = open(live.connection).then((channel) => {
+    const opened: Opened<C> = { channel, error: undefined }
+    // Without a listener, its error would end the whole connection.
+    channel.on('error', (error) => {
+      opened.error = error
+    })
+    return opened
+  })
+  return await bounded('opening a channel', opening, call, ({ channel }) => void closeChannel(channel, live))
+}
+
+/**
+ * Resolves when it is closed. A channel that the broker does not close takes the connection with it: better than
+ * a consumer of which nobody knows. Never rejects.
+ */
+export function closeChannel(channel: Channel, live: Live, withinMs: number = CLOSE_MS): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer)
+      resolve()
+    }
+    const timer = setTimeout(() => {
+      live.kill()
+      resolve()
+    }, withinMs)
+    channel.once('close', done)
+    channel.close().then(done, done)
+  })
+}

@@ -1,0 +1,208 @@
+/** What breaks a broker, against one that nobody else uses. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { eventually, orSkip, type RabbitBroker, seeded, start } from '@notify/brokers'
+import { createNotifier, type Status } from '@notify/core'
+import { afterAll, expect, type TestContext, test } from 'vitest'
+import { consume, type Outcome, outbound, placeAt, publish, publishOne, within } from './support.ts'
+
+let started: Promise<RabbitBroker> | undefined
+const own = (context: TestContext): Promise<RabbitBroker> => {
+  started ??= start('rabbit')
+  return orSkip(context, started)
+}
+afterAll(() =>
+  started?.then(
+    (broker) => broker.stop(),
+    () => {},
+  ),
+)
+
+/** A quorum queue that is younger may lose all it holds with its broker. */
+const OLD_ENOUGH_MS = 2_500
+
+test('killed at a confirm: everything confirmed is there, everything else ends, nothing is counted twice', {
+  tags: ['broker'],
+}, async (context) => {
+  const broker = await own(context)
+  const { driver, destination, oracle } = placeAt(context, broker)
+  const orders = destination()
+  const publishing = driver()
+  await publishOne(publishing, orders, 'first')
+  await sleep(OLD_ENOUGH_MS)
+
+  const killAt = seeded(Date.now()).between(200, 4_000)
+  const outcomes = new Map<string, Outcome>()
+  const done = Promise.withResolvers<void>()
+  let sent = 0
+  let confirmed = 0
+  let unsettled = 0
+  let dead: Promise<unknown> | undefined
+  const call = within(60_000)
+  const send = (): void => {
+    const batch = Array.from({ length: 100 }, () => outbound(orders, `id-${sent++}`))
+    publishing.publish(
+      batch,
+      ({ id }, failure) => {
+        expect(outcomes.has(id)).toBe(false)
+        outcomes.set(id, failure ?? 'confirmed')
+        if (failure === undefined && ++confirmed === killAt) {
+          dead = broker.kill()
+          unsettled = sent - outcomes.size
+        }
+        if (outcomes.size === sent && dead !== undefined) done.resolve()
+        else if (dead === undefined && sent - outcomes.size < 1_500) send()
+      },
+      call,
+    )
+  }
+  send()
+  while (sent < 1_500) send()
+  await done.promise
+  expect(await dead).toMatchObject({ signal: 'SIGKILL' })
+  expect(unsettled).toBeGreaterThanOrEqual(500)
+  for (const outcome of outcomes.values()) {
+    if (outcome !== 'confirmed') expect(outcome).toMatchObject({ code: 'UNAVAILABLE', retryable: true })
+  }
+
+  await broker.restart()
+  const stored = (await oracle.read(orders.name)).map(({ id }) => id as string)
+  const there = new Set(stored)
+  const resolved = [...outcomes].filter(([, outcome]) => outcome === 'confirmed').map(([id]) => id)
+  expect(resolved.filter((id) => !there.has(id))).toEqual([])
+  const denied = [...outcomes].filter(([, outcome]) => outcome !== 'confirmed' && !outcome.maybeSent)
+  expect(denied.filter(([id]) => there.has(id))).toEqual([])
+  expect(stored).toHaveLength(there.size)
+  expect(await publishOne(publishing, orders)).toBe('confirmed')
+})
+
+test('a memory alarm: blocked is told, nothing is lost or doubled, and it flows when it is over', {
+  tags: ['broker'],
+}, async (context) => {
+  const broker = await own(context)
+  const { driver, destination, oracle } = placeAt(context, broker)
+  const orders = destination()
+  const publishing = driver()
+  const states: Status['state'][] = []
+  publishing.observe(({ state }) => states.push(state))
+  await publishOne(publishing, orders)
+  const inbox = await consume(publishing, orders, { prefetch: 1 })
+  await broker.faults.alarm()
+  const held = publish(
+    publishing,
+    Array.from({ length: 20 }, () => outbound(orders)),
+  )
+  await eventually(() => states.includes('blocked'))
+  expect(await publishing.health(within(1_000))).toMatchObject({ ok: false, failure: { reason: 'blocked' } })
+  // Acknowledgements have a connection of their own.
+  expect(await (await inbox.has(1))[0]?.ack()).toBe(true)
+  await inbox.subscription.close(within(5_000))
+  await broker.faults.clearAlarm()
+  expect(new Set(await held)).toEqual(new Set(['confirmed']))
+  expect(states).toEqual(['blocked', 'up'])
+  expect(await oracle.count(orders.name)).toBe(20)
+})
+
+test('closed while an alarm holds everything: settled, and over at once', {
+  tags: ['broker'],
+}, async (context) => {
+  const broker = await own(context)
+  const { driver, destination } = placeAt(context, broker)
+  const orders = destination()
+  const publishing = driver()
+  await publishOne(publishing, orders)
+  await broker.faults.alarm()
+  const held = publishOne(publishing, orders)
+  await eventually(async () => !(await publishing.health(within(500))).ok)
+  await publishing.close({ timeoutMs: 60_000, signal: AbortSignal.timeout(50) })
+  expect(await held).toMatchObject({ code: 'CLOSED', maybeSent: true })
+  await broker.faults.clearAlarm()
+})
+
+test('an administrator closes all connections: UNAVAILABLE, subscriptions end, the next call connects', {
+  tags: ['broker'],
+}, async (context) => {
+  const broker = await own(context)
+  const { driver, destination } = placeAt(context, broker)
+  const orders = destination()
+  const both = driver()
+  const downs: unknown[] = []
+  both.observe(({ state, failure }) => downs.push(state === 'down' ? failure?.reason : state))
+  const inbox = await consume(both, orders)
+  await publishOne(both, orders)
+  await broker.faults.closeConnections()
+  expect(await inbox.subscription.ended).toMatchObject({ code: 'UNAVAILABLE', retryable: true })
+  await eventually(() => downs.length === 1)
+  expect(await publishOne(both, orders)).toBe('confirmed')
+  expect(downs).toEqual(['connection-closed', 'up'])
+})
+
+test('a right that is taken away: FORBIDDEN; given back: it flows', { tags: ['broker'] }, async (context) => {
+  const broker = await own(context)
+  const { driver, destination } = placeAt(context, broker)
+  const [orders, stock] = [destination('orders'), destination('stock')]
+  const both = driver()
+  await publishOne(both, orders)
+  await broker.faults.revoke()
+  try {
+    expect(await publishOne(both, stock)).toMatchObject({
+      code: 'FORBIDDEN',
+      retryable: false,
+      maybeSent: false,
+    })
+    await expect(
+      both.subscribe({ destination: stock }, () => {}, { ...within(5_000), prefetch: 1 }),
+    ).rejects.toMatchObject({ code: 'FORBIDDEN' })
+  } finally {
+    await broker.faults.grant()
+  }
+  expect(await publishOne(both, stock)).toBe('confirmed')
+})
+
+test('a broker that is paused: silence ends with the heartbeat, and the call after it flows', {
+  tags: ['broker'],
+}, async (context) => {
+  const broker = await own(context)
+  const { driver, destination } = placeAt(context, broker)
+  const orders = destination()
+  const publishing = driver({ heartbeatMs: 1_000, connectTimeoutMs: 500 })
+  await publishOne(publishing, orders)
+  broker.pause()
+  try {
+    expect(await publishOne(publishing, orders)).toMatchObject({
+      code: 'UNAVAILABLE',
+      reason: 'heartbeat',
+      maybeSent: true,
+    })
+    expect(await publishOne(publishing, orders)).toMatchObject({ code: 'UNAVAILABLE', maybeSent: false })
+  } finally {
+    broker.resume()
+  }
+  await eventually(async () => (await publishOne(publishing, orders)) === 'confirmed')
+})
+
+test('through the notifier: what was emitted while the broker was dead is there when it is back', {
+  tags: ['broker'],
+}, async (context) => {
+  const broker = await own(context)
+  const { driver, destination, oracle } = placeAt(context, broker)
+  const { topic, name } = destination()
+  const states: string[] = []
+    const notifier = createNotifier({
+      publisherId: 'shop',
+      driver: driver(),
+      topics: [topic],
+      onStatus: ({ state }) => states.push(state),
+    })
+  await notifier.info('order.placed', { order_id: 0 })
+  await sleep(OLD_ENOUGH_MS)
+  await broker.kill()
+  const emits = Array.from({ length: 50 }, (_, order_id) =>
+    notifier.info('order.placed', { order_id }, { timeoutMs: 60_000 }),
+  )
+  const all = Promise.all(emits)
+  await broker.restart()
+  await all
+  await notifier.close()
+  const ids = (await oracle.read(name)).map(({ id }) => id)
+  expect(new Set(ids).size).toBe(51)
+})

@@ -1,0 +1,3 @@
+import { withBrokers } from '../../tooling/brokers/vitest.ts'
+
+export default withBrokers('rabbit')
