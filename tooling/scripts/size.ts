@@ -5,8 +5,8 @@ import { build } from 'esbuild'
 import { root } from './lib.ts'
 
 // Why these, and not less: docs/decisions/0005-what-core-weighs.md
-const ALL = 23 * 1_024
-const ALONE = 15 * 1_024
+const ALL = 24 * 1_024
+const ALONE = 16 * 1_024
 
 for (const [what, contents, limit] of [
   ['all of core', "export * from '@notify/core'", ALL],
