@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Codec } from '../codec.ts'
 import type { CallOptions, Destination, Driver, Health, Status } from '../driver.ts'
-import { type ErrorCode, type Failure, failure, NotifyError, toFailure } from '../errors.ts'
+import { type ErrorCode, type Failure, failure, NotifyError } from '../errors.ts'
 import { askHealth } from '../health.ts'
 import { release } from '../holders.ts'
 import { callHook, Digest, type Hooks, StatusTeller, watch } from '../observe.ts'
