@@ -45,9 +45,9 @@ export interface BrokerNode extends Address {
   terminate(): Promise<Exit>
   /**
    * Starts it again where it was, with its data, after `kill` or `terminate`; one that runs is terminated first.
-   * Resolves as soon as it greets a client: a queue may need a moment longer.
+   * Resolves when it greets a client, and gives when that was, by `performance.now()`.
    */
-  restart(): Promise<void>
+  restart(): Promise<number>
   /** SIGSTOP to the process and those it started: connections stay open, and nothing answers. */
   pause(): void
   /** SIGCONT. */
@@ -59,6 +59,11 @@ export interface OwnBroker extends Broker, BrokerNode {
   readonly name: string
   readonly url: string
   readonly nodes: readonly BrokerNode[]
+  /**
+   * As with a node, but it resolves when all that was stored can be seen again: a broker greets before that. It
+   * still gives when the first node greeted.
+   */
+  restart(): Promise<number>
   /** The end: no process is left, no data, no port. Safe to call twice, and in any state. */
   stop(): Promise<void>
 }

@@ -4,6 +4,9 @@ import { homedir } from 'node:os'
 import { basename, join } from 'node:path'
 import { locked } from './lock.ts'
 
+/** The variable that says why nothing is to be downloaded. */
+export const CACHE_ONLY = 'NOTIFY_CACHE_ONLY'
+
 /** Where brokers are kept between runs. */
 export function cacheFolder(): string {
   const { NOTIFY_CACHE, XDG_CACHE_HOME } = process.env
@@ -25,6 +28,8 @@ export async function cached(name: string, make: (folder: string) => Promise<voi
   const cache = cacheFolder()
   const link = join(cache, name)
   if (existsSync(link)) return realpathSync(link)
+  const reason = process.env[CACHE_ONLY]
+  if (reason) throw new Error(`${name} is not in ${cache}, and nothing is downloaded: ${reason}`)
   mkdirSync(cache, { recursive: true })
   return await locked(`${link}.lock`, async () => {
     if (existsSync(link)) return realpathSync(link)

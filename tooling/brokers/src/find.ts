@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Broker, BrokerUnavailable, isUnavailable, type OwnBroker } from './broker.ts'
+import type { Broker } from './broker.ts'
 import { type Home, homeOfRun, openHome, RUN } from './home.ts'
 import { locked } from './lock.ts'
 import { versionAt } from './rabbit/find.ts'
@@ -22,7 +22,7 @@ interface Kind<N extends BrokerName> {
   versionAt(url: string): Promise<string>
   /** Downloads what `start` needs, if it is not there. */
   install(): Promise<unknown>
-  start(home: Home, options?: Brokers[N]['options']): Promise<Brokers[N]['own']>
+  start(open: () => Promise<Home>, options?: Brokers[N]['options']): Promise<Brokers[N]['own']>
 }
 
 const KINDS: { readonly [N in BrokerName]: Kind<N> } = {
@@ -30,7 +30,7 @@ const KINDS: { readonly [N in BrokerName]: Kind<N> } = {
     variable: 'NOTIFY_RABBIT_URL',
     usualUrl: 'amqp://guest:guest@127.0.0.1:5672',
     versionAt,
-    install: () => install('4.0'),
+    install: () => install(),
     start: startRabbit,
   },
 }
@@ -40,8 +40,7 @@ export async function start<N extends BrokerName>(
   name: N,
   options?: Brokers[N]['options'],
 ): Promise<Brokers[N]['own']> {
-  const home = await openHome()
-  return await KINDS[name].start(home, options)
+  return await KINDS[name].start(openHome, options)
 }
 
 /**
@@ -60,13 +59,9 @@ export async function findOrStart(name: BrokerName): Promise<Broker> {
   return process.env[RUN] ? await shared(name, process.env[RUN]) : await start(name)
 }
 
-/** Downloads what will be needed, so that no test has to wait for it. Says nothing of what cannot be had. */
+/** Downloads what `start` will need, so that no test has to wait for it. */
 export async function prepare(name: BrokerName): Promise<void> {
-  const { variable, install } = KINDS[name]
-  if (process.env[variable]) return
-  await install().catch((error) => {
-    if (!isUnavailable(error)) throw error
-  })
+  await KINDS[name].install()
 }
 
 async function look(name: BrokerName, url: string): Promise<Broker> {
@@ -76,30 +71,19 @@ async function look(name: BrokerName, url: string): Promise<Broker> {
   return describe(name, url, version)
 }
 
-/** What a run's processes tell each other in a file. */
-type Note =
-  | { url: string; version: string }
-  | { unavailable: ConstructorParameters<typeof BrokerUnavailable> }
-
+/** The first process of the run that comes here starts it, and leaves a note for the others. */
 async function shared(name: BrokerName, folder: string): Promise<Broker> {
+  await prepare(name)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  const file = join(folder, `${name}.json`)
-  const note = await locked(join(folder, `${name}.lock`), async () => {
-    if (!existsSync(file)) writeFileSync(file, JSON.stringify(await startShared(name, folder)))
-    return JSON.parse(readFileSync(file, 'utf8')) as Note
+  const note = join(folder, `${name}.json`)
+  return await locked(join(folder, `${name}.lock`), async () => {
+    if (!existsSync(note)) {
+      const { url, version } = await KINDS[name].start(() => homeOfRun(folder))
+      writeFileSync(note, JSON.stringify({ url, version }))
+    }
+    const { url, version } = JSON.parse(readFileSync(note, 'utf8')) as Broker
+    return describe(name, url, version)
   })
-  if ('unavailable' in note) throw new BrokerUnavailable(...note.unavailable)
-  return describe(name, note.url, note.version)
-}
-
-async function startShared(name: BrokerName, folder: string): Promise<Note> {
-  try {
-    const { url, version }: OwnBroker = await KINDS[name].start(await homeOfRun(folder))
-    return { url, version }
-  } catch (error) {
-    if (!isUnavailable(error)) throw error
-    return { unavailable: [error.broker, error.reason, error.remedy] }
-  }
 }
 
 function describe(name: BrokerName, url: string, version: string): Broker {

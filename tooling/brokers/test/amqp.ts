@@ -1,5 +1,6 @@
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import type { TestContext } from 'vitest'
+import { within } from '../src/eventually.ts'
 
 /** A raw client, its connection ended with the test. */
 export async function amqp(
@@ -10,7 +11,10 @@ export async function amqp(
   const closed = new Promise<Error | undefined>((resolve) => {
     connection.on('error', () => {}).on('close', resolve)
   })
-  context.onTestFinished(() => void connection.connection.stream.destroy())
+  context.onTestFinished(async () => {
+    // Fails where the test has ended it already.
+    await within(1_000, connection.close()).catch(() => {})
+  })
   const channel = await connection.createConfirmChannel()
   channel.on('error', () => {})
   return { connection, channel, closed }

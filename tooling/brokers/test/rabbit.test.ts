@@ -53,7 +53,7 @@ describe('a RabbitMQ of one’s own', { tags }, () => {
     await oracle.remove(queue)
     expect(await oracle.exists(queue)).toBe(false)
     await expect(oracle.count(queue)).rejects.toThrow(`no queue ${queue}`)
-    expect(broker.version).toMatch(/^4\.0\.\d+$/)
+    expect(broker.version).toMatch(/^\d+\.\d+\.\d+$/)
     expect(await broker.ctl('eval', '1 + 1.')).toBe('2\n')
   })
 

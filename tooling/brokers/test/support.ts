@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import type { TestContext } from 'vitest'
 import { type Address, eventually, openProxy, type ProxyOptions, type TcpProxy } from '../src/index.ts'
+import { greet } from '../src/rabbit/greeting.ts'
 
 /** A server that says back what it hears, and keeps it. */
 export interface Echo {
@@ -84,4 +85,10 @@ export async function wire(
   context.onTestFinished(() => proxy.close())
   const user = await client(context, proxy.address)
   return { proxy, server, user }
+}
+
+/** For tests of what happens where no broker was started by hand. */
+export async function skipIfFound(context: TestContext): Promise<void> {
+  const found = await greet({ host: '127.0.0.1', port: 5672 }, 1_000).catch(() => undefined)
+  context.skip(found !== undefined, 'a RabbitMQ listens on 5672 here')
 }

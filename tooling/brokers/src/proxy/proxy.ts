@@ -11,15 +11,19 @@
  */
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import type { Address } from '../broker.ts'
 import { reservePorts } from '../ports.ts'
 import { seeded } from '../random.ts'
+import type { Certificate } from './certificate.ts'
 import { type Direction, Traffic } from './direction.ts'
 import { Flow } from './flow.ts'
 
 export interface ProxyOptions {
   /** For all that is left to chance. Default: 1. */
   readonly seed?: number
+  /** Clients speak TLS with the proxy, which shows them this. What is counted and changed is inside of it. */
+  readonly tls?: Certificate
 }
 
 export interface TcpProxy extends AsyncDisposable {
@@ -62,7 +66,7 @@ interface Link {
 const HOST = '127.0.0.1'
 
 /** Opens a proxy before something that listens, or will. */
-export async function openProxy(target: Address, { seed = 1 }: ProxyOptions = {}): Promise<TcpProxy> {
+export async function openProxy(target: Address, { seed = 1, tls }: ProxyOptions = {}): Promise<TcpProxy> {
   const random = seeded(seed)
   const reserved = await reservePorts(1)
   const port = reserved.ports[0] as number
@@ -76,16 +80,17 @@ export async function openProxy(target: Address, { seed = 1 }: ProxyOptions = {}
   let vanishing = false
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, admit)
 
-  function admit(client: Socket): void {
+  function admit(wire: Socket): void {
     accepted++
     if (vanishing) {
-      client.resume().on('error', () => {})
-      register({ sockets: [client], flows: [] })
+      wire.resume().on('error', () => {})
+      register({ sockets: [wire], flows: [] })
       return
     }
+    const client = tls === undefined ? wire : new TLSSocket(wire, { isServer: true, ...tls })
     const { host } = target
     const broker = connect({ host, port: target.port, allowHalfOpen: true, noDelay: true })
-    const sockets = [client, broker]
+    const sockets = [wire, broker]
     const reset = (): void => sockets.forEach(cutOff)
     const flows = [
       new Flow(client, broker, up, accepted, reset),

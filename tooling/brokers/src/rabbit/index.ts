@@ -9,11 +9,14 @@ import type { Home } from '../home.ts'
 import { reservePorts } from '../ports.ts'
 import { type RabbitFaults, rabbitFaults, WATERMARK } from './faults.ts'
 import { type RabbitNode, startNode } from './node.ts'
-import { call, ctl, type RabbitConfig, type Site, startEpmd, writeSite } from './site.ts'
-import { DEFAULT, install, type RabbitVersion } from './versions.ts'
+import { call, ctl, evaluate, type RabbitConfig, type Site, startEpmd, writeSite } from './site.ts'
+import { install, type RabbitVersion } from './versions.ts'
 
 export interface RabbitOptions {
-  /** Default: 4.0. The newest of these is what Debian's moving release has, whatever that is now. */
+  /**
+   * Default: what `NOTIFY_RABBIT_VERSION` says, or 4.0. The newest of these is what Debian's moving release has,
+   * whatever that is now.
+   */
   readonly version?: RabbitVersion
   /** One, or three for a cluster. Default: 1. */
   readonly nodes?: 1 | 3
@@ -25,13 +28,26 @@ export interface RabbitBroker extends OwnBroker {
   readonly faults: RabbitFaults
   /** `rabbitmqctl`, on the first node that runs: `ctl('list_queues', 'name', 'leader')`. */
   ctl(...args: string[]): Promise<string>
+  /** Resolves when every quorum queue has a leader that knows all it holds. `restart` waits for it. */
+  settled(): Promise<void>
   /** The node that leads a quorum queue. */
   leader(queue: string): Promise<RabbitNode>
 }
 
-/** Starts one, which ends when the home is closed. */
-export async function startRabbit(home: Home, options: RabbitOptions = {}): Promise<RabbitBroker> {
-  const { version = DEFAULT, nodes: count = 1, config = {} } = options
+/** A leader answers when it has applied all that was committed. Until there is one, counts are too low. */
+const SETTLED = `[
+  {ok, _, _} = ra:consistent_query(amqqueue:get_pid(Queue), {erlang, is_tuple, []}, 5000) ||
+  Queue <- rabbit_amqqueue:list(), amqqueue:get_type(Queue) =:= rabbit_quorum_queue
+], settled.`
+
+/** Starts one in a home that is opened when there is something to start, and ends when that is closed. */
+export async function startRabbit(
+  open: () => Promise<Home>,
+  options: RabbitOptions = {},
+): Promise<RabbitBroker> {
+  const { version, nodes: count = 1, config = {} } = options
+  const installation = await install(version)
+  const home = await open()
   const names = Array.from({ length: count }, (_, index) => `rabbit${index + 1}@localhost`)
   const reserved = await reservePorts(1 + 2 * count)
   const [epmdPort, ...ports] = reserved.ports as [number, ...number[]]
@@ -42,7 +58,6 @@ export async function startRabbit(home: Home, options: RabbitOptions = {}): Prom
   }
 
   try {
-    const installation = await install(version)
     const settings = { 'vm_memory_high_watermark.relative': WATERMARK, ...clusterOf(names), ...config }
     const site = writeSite(home, installation, epmdPort, settings)
     await startEpmd(site, epmdPort)
@@ -69,6 +84,12 @@ function assemble(site: Site, nodes: readonly RabbitNode[], stop: () => Promise<
   function running(): string {
     return (nodes.find((node) => node.pid !== undefined) ?? first).name
   }
+  async function settled(): Promise<void> {
+    await eventually(async () => (await evaluate(site, running(), SETTLED)) === '{ok, settled}', {
+      withinMs: 60_000,
+      what: 'every quorum queue answers',
+    })
+  }
   const run = (...args: string[]): Promise<string> => ctl(site, running(), args)
   return {
     name: 'rabbit',
@@ -84,7 +105,12 @@ function assemble(site: Site, nodes: readonly RabbitNode[], stop: () => Promise<
     },
     kill: () => all((node) => node.kill()),
     terminate: () => all((node) => node.terminate()),
-    restart: () => all((node) => node.restart()),
+    async restart() {
+      const greeted = await Promise.all(nodes.map((node) => node.restart()))
+      await settled()
+      return Math.min(...greeted)
+    },
+    settled,
     pause: () => nodes.forEach((node) => void node.pause()),
     resume: () => nodes.forEach((node) => void node.resume()),
     stop,

@@ -37,7 +37,7 @@ export async function startNode(site: Site, options: NodeOptions): Promise<Rabbi
   let program: Program | undefined
   let version = ''
 
-  async function boot(): Promise<void> {
+  async function boot(): Promise<number> {
     const server = join(site.installation.server, 'rabbitmq-server')
     const started = await launch(server, [], { env, cwd: site.folder, log })
     program = started
@@ -45,6 +45,7 @@ export async function startNode(site: Site, options: NodeOptions): Promise<Rabbi
       const greeting = (): string | Promise<string> => (started.running ? greet(address, 5_000) : '')
       version = await eventually(greeting, { withinMs: BOOT_MS, what: `${name} greets` })
       if (version === '') throw new Error(`${name} ended while it started`)
+      return performance.now()
     } catch (cause) {
       await started.end('SIGKILL')
       throw new Error(`${(cause as Error).message}\n${tail(log)}`, { cause })
@@ -71,7 +72,7 @@ export async function startNode(site: Site, options: NodeOptions): Promise<Rabbi
     terminate: () => end('SIGTERM'),
     async restart() {
       await end('SIGTERM')
-      await boot()
+      return await boot()
     },
     pause: () => program?.pause(),
     resume: () => program?.resume(),

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Channel, type ChannelModel, type ConsumeMessage, connect } from 'amqplib'
+import { type Channel, type ChannelModel, connect, type Message } from 'amqplib'
 import { eventually, within } from '../eventually.ts'
 
 /** A message as it is stored. */
@@ -15,13 +15,16 @@ export interface Stored {
   readonly exchange: string
   readonly routingKey: string
   readonly redelivered: boolean
-  readonly properties: ConsumeMessage['properties']
+  readonly properties: Message['properties']
 }
 
 /** Answers are the broker's, in the end: a question is put again while it does not answer, or is not ready. */
 export interface Oracle {
   exists(queue: string): Promise<boolean>
-  /** How many wait. What a consumer holds without having acknowledged it is not among them. */
+  /**
+   * How many wait. What a consumer holds without having acknowledged it is not among them. Too low until the
+   * broker has settled: `read` waits for that, this cannot.
+   */
   count(queue: string): Promise<number>
   /** How many consumers the queue has. */
   consumers(queue: string): Promise<number>
@@ -104,20 +107,24 @@ async function on<T>(connection: ChannelModel, question: (channel: Channel) => P
 }
 
 async function take(channel: Channel, queue: string, leave: boolean): Promise<Stored[]> {
+  // Only a leader that has all messages answers this; what is counted before there is one may be too low.
+  const first = await channel.get(queue)
+  if (first === false) return []
+  const taken = [toStored(first)]
   const { messageCount } = await channel.checkQueue(queue)
-  if (messageCount > MOST)
-    throw new RangeError(`${queue} holds ${messageCount}, more than can be read at once`)
-  const taken: Stored[] = []
-  if (messageCount === 0) return taken
-  await channel.prefetch(MOST)
-  const all = Promise.withResolvers<void>()
-  const { consumerTag } = await channel.consume(queue, (message) => {
-    if (message === null) return all.reject(new Error(`${queue} was deleted`))
-    taken.push(toStored(message))
-    if (taken.length === messageCount) all.resolve()
-  })
-  await all.promise
-  await channel.cancel(consumerTag)
+  if (messageCount >= MOST)
+    throw new RangeError(`${queue} holds more than ${MOST}, which can be read at once`)
+  if (messageCount > 0) {
+    await channel.prefetch(MOST)
+    const all = Promise.withResolvers<void>()
+    const { consumerTag } = await channel.consume(queue, (message) => {
+      if (message === null) return all.reject(new Error(`${queue} was deleted`))
+      taken.push(toStored(message))
+      if (taken.length === messageCount + 1) all.resolve()
+    })
+    await all.promise
+    await channel.cancel(consumerTag)
+  }
   if (leave) channel.nackAll(true)
   else channel.ackAll()
   // Has gone through when what follows is answered.
@@ -125,7 +132,7 @@ async function take(channel: Channel, queue: string, leave: boolean): Promise<St
   return taken
 }
 
-function toStored({ content, fields, properties }: ConsumeMessage): Stored {
+function toStored({ content, fields, properties }: Message): Stored {
   const { exchange, routingKey, redelivered } = fields
   return { id: properties.messageId, body: content, exchange, routingKey, redelivered, properties }
 }

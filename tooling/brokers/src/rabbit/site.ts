@@ -99,3 +99,9 @@ export function call(
   const call = ['-c', cookie, '-n', node, '-timeout', '10', '-a', `${module} ${name} ${args}`]
   return command(join(installation.erlang, 'erl_call'), call, { env })
 }
+
+/** Evaluates an expression in the server, and gives what it comes to: `{ok, 2}`. */
+export function evaluate({ installation, env, cookie }: Site, node: string, input: string): Promise<string> {
+  const args = ['-c', cookie, '-n', node, '-timeout', '10', '-e']
+  return command(join(installation.erlang, 'erl_call'), args, { env, input: `${input}\n` })
+}

@@ -10,8 +10,17 @@ const SUITES = { '4.0': 'trixie', '3.10': 'bookworm', '4.3': 'sid' } as const
 
 export type RabbitVersion = keyof typeof SUITES
 
+const KNOWN = Object.keys(SUITES).join(', ')
+
 /** The one that is always there: where the moving one cannot be had, it takes its place. */
-export const DEFAULT: RabbitVersion = '4.0'
+const STEADY: RabbitVersion = '4.0'
+
+/** The one that is meant where none is named. */
+export function defaultVersion(): RabbitVersion {
+  const named = process.env.NOTIFY_RABBIT_VERSION || STEADY
+  if (!Object.hasOwn(SUITES, named)) throw new Error(`NOTIFY_RABBIT_VERSION: ${named}, expected ${KNOWN}`)
+  return named as RabbitVersion
+}
 
 const REMEDY =
   'Set NOTIFY_RABBIT_URL to one that runs, or have apt-get and dpkg and a Debian mirror in reach, once'
@@ -32,7 +41,7 @@ export interface Installation {
 }
 
 /** Unpacks it if this was not done before. */
-export async function install(version: RabbitVersion): Promise<Installation> {
+export async function install(version: RabbitVersion = defaultVersion()): Promise<Installation> {
   const name = `rabbitmq-${version}`
   const reason = isCached(name) ? undefined : lacking()
   if (reason !== undefined) throw new BrokerUnavailable('RabbitMQ', reason, REMEDY)
@@ -41,8 +50,8 @@ export async function install(version: RabbitVersion): Promise<Installation> {
   } catch (cause) {
     const reason = shortly(cause)
     if (version !== '4.3') throw new BrokerUnavailable('RabbitMQ', reason, REMEDY, { cause })
-    console.error(`RabbitMQ ${DEFAULT} in place of ${version}: ${reason}`)
-    return await install(DEFAULT)
+    console.error(`RabbitMQ ${STEADY} in place of ${version}: ${reason}`)
+    return await install(STEADY)
   }
 }
 
