@@ -9,6 +9,7 @@ import { type Driver, ERROR_CODES } from '@notify/core'
 import { log } from '@notify/log'
 import { memory } from '@notify/memory'
 import { noop } from '@notify/noop'
+import { rabbit } from '@notify/rabbit'
 import { root } from './lib.ts'
 
 interface Row {
@@ -17,6 +18,7 @@ interface Row {
 }
 
 const ROWS: readonly Row[] = [
+  { driver: rabbit(), what: 'through RabbitMQ, quorum queues' },
   { driver: memory(), what: 'in the process: for tests, and for programs of one process' },
   { driver: log(), what: 'one line for each, to a logger or a stream' },
   { driver: noop(), what: 'nowhere: off' },
@@ -63,7 +65,7 @@ function table(): string {
     [
       `[\`@notify/${name}\`](packages/${name})`,
       what,
-      able.discards ? 'discarded' : able.confirms === 'process' ? 'in this process' : able.confirms,
+      able.discards ? 'discarded' : able.confirms === 'process' ? 'in this process' : `at the ${able.confirms}`,
       able.ordering === 'key' ? 'within a key, also in a batch' : able.discards ? '' : 'within a key',
       able.groups ? 'yes' : '',
       able.deliveryCount ? 'yes' : '',
