@@ -65,7 +65,11 @@ function table(): string {
     [
       `[\`@notify/${name}\`](packages/${name})`,
       what,
-      able.discards ? 'discarded' : able.confirms === 'process' ? 'in this process' : `at the ${able.confirms}`,
+      able.discards
+        ? 'discarded'
+        : able.confirms === 'process'
+          ? 'in this process'
+          : `at the ${able.confirms}`,
       able.ordering === 'key' ? 'within a key, also in a batch' : able.discards ? '' : 'within a key',
       able.groups ? 'yes' : '',
       able.deliveryCount ? 'yes' : '',

@@ -1,6 +1,10 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import type { NotifyError } from '../src/index.ts'
+import { Deadlines } from '../src/notifier/deadlines.ts'
+import { Emit } from '../src/notifier/emission.ts'
+import type { Ledger } from '../src/notifier/ledger.ts'
+import { FakeClock } from './support/clock.ts'
 import { emitting } from './support/emitting.ts'
 import { DOWN, envelopeOf, trouble } from './support/publisher.ts'
 
@@ -107,6 +111,32 @@ describe('a deadline', () => {
       expect(failures).toMatchObject([{ code: 'DEADLINE' }])
     }
   })
+})
+
+test('the next deadline is known after any coming and going', () => {
+  const clock = new FakeClock()
+  const deadlines = new Deadlines()
+  const open: Emit[] = []
+  for (let round = 0; round < 20_000; round++) {
+    // Growing at first, then shrinking; many are alike, some have none.
+    if (clock.random() < (round < 10_000 ? 0.6 : 0.4) || open.length === 0) {
+      const emit = new Emit(String(round), {} as Ledger)
+      emit.deadline = clock.random() < 0.05 ? Number.POSITIVE_INFINITY : Math.floor(clock.random() * 300)
+      deadlines.add(emit)
+      open.push(emit)
+    } else {
+      const [emit] = open.splice(Math.floor(clock.random() * open.length), 1)
+      deadlines.remove(emit as Emit)
+    }
+    expect(deadlines.size).toBe(open.length)
+    if (round % 10 === 0) {
+      expect(deadlines.first?.deadline).toBe(
+        open.length === 0 ? undefined : Math.min(...open.map(({ deadline }) => deadline)),
+      )
+    }
+  }
+  while (deadlines.first !== undefined) deadlines.remove(deadlines.first)
+  expect(deadlines.size).toBe(0)
 })
 
 describe("a caller's signal", () => {

@@ -154,6 +154,21 @@ describe('an outage of the transport', () => {
     expect(driver.calls.length - before).toBe(state === 'up' ? 1 : 0)
   })
 
+  test('is probed within the window: where a call is still open and one is all there may be, later', async () => {
+    const { clock, driver, notifier } = emitting({
+      capabilities: { window: { messages: 10, bytes: 10_000, calls: 1 } },
+      notifier: FOREVER,
+    })
+    for (const name of ['a', 'b']) notifier.info(name, {})
+    await clock.settle()
+    driver.fail(DOWN, 'a')
+    await clock.advance(5_000)
+    expect(driver.calls).toHaveLength(1)
+    driver.confirm('b')
+    await clock.settle()
+    expect(driver.sent).toEqual(['a', 'b', 'a'])
+  })
+
   test('a driver that says it is up while a probe is on its way gets no second one', async () => {
     const { clock, driver, notifier } = emitting({ reply: DOWN, notifier: FOREVER })
     notifier.info('a', {})
@@ -563,6 +578,20 @@ describe('while the broker asks for silence', () => {
     driver.status('up')
     await clock.settle()
     expect(driver.calls).toHaveLength(4)
+  })
+
+  test('a program that waits for it does not end, and one with nothing pending may', async () => {
+    const { clock, driver, notifier } = emitting({ notifier: FOREVER })
+    driver.status('blocked')
+    await clock.settle()
+    expect(clock.timers).toBe(0)
+    const abort = new AbortController()
+    notifier.info('a', {}, { signal: abort.signal })
+    await clock.advance(10 * 3_600_000)
+    expect(clock.timers).toBe(1)
+    abort.abort()
+    await clock.settle()
+    expect(clock.timers).toBe(0)
   })
 
   test('what is settled meanwhile counts', async () => {

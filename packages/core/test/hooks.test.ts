@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Notifier, NotifierOptions } from '../src/index.ts'
 import { complain } from '../src/observe.ts'
@@ -44,6 +45,17 @@ describe('without hooks', () => {
     await notifier.close()
     await clock.settle()
     expect(lines.slice(4)).toEqual(['notify: 4 more of FORBIDDEN'])
+  })
+
+  test('a line names the cause, and holds nothing that a terminal acts on', async () => {
+    const cause = new Error('getaddrinfo ENOTFOUND\n    at secret place')
+    const { clock, notifier } = emitting({
+      notifier: silent,
+      reply: trouble('FORBIDDEN', { message: 'Not \u001b[31myours\u0007.', cause }),
+    })
+    notifier.info('a', {})
+    await clock.settle()
+    expect(lines).toEqual(['notify: FORBIDDEN: Not ?[31myours?. Cause: Error: getaddrinfo ENOTFOUND'])
   })
 
   test('a failure that is awaited is no line', async () => {
@@ -186,6 +198,36 @@ describe('a hook of the user', () => {
     await clock.settle()
     expect({ told, deepest }).toEqual({ told: 1_000, deepest: 1 })
     expect(notifier.stats()).toMatchObject({ emitted: 1_000, failed: 1_000, pending: 0 })
+  })
+
+  test('that emits what it hears of does not go round for ever once the notifier is closed', async () => {
+    let heard = 0
+    const { clock, notifier } = emitting({
+      notifier: {
+        onFailure: ({ code }) => {
+          heard++
+          notifier.error('notifying.failed', { code })
+        },
+      },
+    })
+    await notifier.close()
+    notifier.info('late', {})
+    for (let rounds = 0; rounds < 10; rounds++) {
+      await clock.microtasks()
+      clock.runDeferred()
+    }
+    expect(heard).toBe(1)
+    expect(clock.deferred).toBe(0)
+    expect(notifier.stats()).toMatchObject({ emitted: 2, failed: 2 })
+    expect(lines).toHaveLength(1)
+  })
+
+  test('may be of another realm, and reject', async () => {
+    const onFailure: () => void = runInNewContext('async () => { throw 7 }')
+    const { clock, notifier } = emitting({ notifier: { onFailure } })
+    notifier.info('', {})
+    await clock.settle()
+    expect(lines).toEqual(['notify: onFailure rejected: 7'])
   })
 
   test('may return the emission it makes: that is not asking for it', async () => {

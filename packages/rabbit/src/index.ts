@@ -99,6 +99,8 @@ export function rabbit(options: RabbitOptions = {}): RabbitDriver {
 
     observe(observer) {
       observers.add(observer)
+      const { status } = publishing
+      if (status.state !== 'up') observer(status)
       return () => void observers.delete(observer)
     },
 

@@ -29,7 +29,7 @@ export class Link {
   #opening: Promise<Live> | undefined
   #attempt: AbortController | undefined
   #next = 0
-  #down = false
+  #down: Failure | undefined
   #closed = false
 
   constructor(target: readonly Host[] | Connection, purpose: string, tell: (status: Status) => void) {
@@ -123,11 +123,8 @@ export class Link {
       this.blocked = false
       if (this.#closed) return
       this.#next++
-      this.#down = true
-      this.#tell({
-        state: 'down',
-        failure: lost(live.error ?? error ?? new Error('Connection closed'), false),
-      })
+      this.#down = lost(live.error ?? error ?? new Error('Connection closed'), false)
+      this.#tell({ state: 'down', failure: this.#down })
     })
     if (given) on('connect', () => this.#up())
     on('blocked', () => {
@@ -143,9 +140,15 @@ export class Link {
     return live
   }
 
+  /** What somebody who comes to listen now has missed. */
+  get status(): Status {
+    if (this.blocked) return { state: 'blocked' }
+    return this.#down === undefined ? { state: 'up' } : { state: 'down', failure: this.#down }
+  }
+
   #up(): void {
-    if (!this.#down) return
-    this.#down = false
+    if (this.#down === undefined) return
+    this.#down = undefined
     this.#tell({ state: 'up' })
   }
 }

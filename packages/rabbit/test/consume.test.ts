@@ -263,12 +263,12 @@ test('from emit to handler and to the dead letter, through core', { tags: ['brok
   }
   const driver = rabbit({ url, exchange })
   const notifier = createNotifier({ publisherId: 'shop', driver, topics: [topic] })
-    const reports: unknown[] = []
   const handled: unknown[] = []
   const listener = createListener({
     driver,
     topics: [topic],
     attempts: { max: 1 },
+    onFailure: () => {},
     handlers: [
       {
         handle({ payload }) {

@@ -92,6 +92,10 @@ test('a memory alarm: blocked is told, nothing is lost or doubled, and it flows 
     Array.from({ length: 20 }, () => outbound(orders)),
   )
   await eventually(() => states.includes('blocked'))
+  // Who comes to listen later is told at once.
+  const later: string[] = []
+  publishing.observe(({ state }) => later.push(state))()
+  expect(later).toEqual(['blocked'])
   expect(await publishing.health(within(1_000))).toMatchObject({ ok: false, failure: { reason: 'blocked' } })
   // Acknowledgements have a connection of their own.
   expect(await (await inbox.has(1))[0]?.ack()).toBe(true)
@@ -187,12 +191,12 @@ test('through the notifier: what was emitted while the broker was dead is there 
   const { driver, destination, oracle } = placeAt(context, broker)
   const { topic, name } = destination()
   const states: string[] = []
-    const notifier = createNotifier({
-      publisherId: 'shop',
-      driver: driver(),
-      topics: [topic],
-      onStatus: ({ state }) => states.push(state),
-    })
+  const notifier = createNotifier({
+    publisherId: 'shop',
+    driver: driver(),
+    topics: [topic],
+    onStatus: ({ state }) => states.push(state),
+  })
   await notifier.info('order.placed', { order_id: 0 })
   await sleep(OLD_ENOUGH_MS)
   await broker.kill()
@@ -205,4 +209,33 @@ test('through the notifier: what was emitted while the broker was dead is there 
   await notifier.close()
   const ids = (await oracle.read(name)).map(({ id }) => id)
   expect(new Set(ids).size).toBe(51)
+})
+
+test('a delivery that is held too long: the subscription ends, and the message comes back', {
+  tags: ['broker'],
+}, async (context) => {
+  const broker = await own(context)
+  const { driver, destination } = placeAt(context, broker)
+  const set = (name: string, ms: number) => broker.ctl('eval', `application:set_env(rabbit, ${name}, ${ms}).`)
+  await set('consumer_timeout', 500)
+  await set('channel_tick_interval', 200)
+  try {
+    const orders = destination()
+    const both = driver()
+    await publishOne(both, orders)
+    const inbox = await consume(both, orders)
+    const [held] = await inbox.has(1)
+    expect(await inbox.subscription.ended).toMatchObject({
+      code: 'UNAVAILABLE',
+      reason: 'held-too-long',
+      retryable: true,
+    })
+    expect(await held?.ack()).toBe(false)
+    const [again] = await (await consume(both, orders)).has(1)
+    expect(again?.deliveries).toBe(2)
+    expect(await again?.ack()).toBe(true)
+  } finally {
+    await set('consumer_timeout', 1_800_000)
+    await set('channel_tick_interval', 60_000)
+  }
 })

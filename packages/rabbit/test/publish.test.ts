@@ -374,6 +374,12 @@ test('ready connections are used, and left open', { tags: ['broker'] }, async (c
   await (await connection.createChannel()).checkQueue(orders.name)
   const both = driver({ connection: { publish: connection, consume: connection } })
   expect(await publishOne(both, orders)).toBe('confirmed')
+  await connection.close()
+  expect(await publishOne(both, orders)).toMatchObject({
+    code: 'UNAVAILABLE',
+    reason: 'lost',
+    maybeSent: false,
+  })
 })
 
 test('health: fine; a queue that fills without a consumer; a queue that is gone', {
@@ -402,17 +408,27 @@ test('a queue that another connection has for itself: CONFLICT', { tags: ['broke
   const { connection, channel } = await raw()
   await channel.assertExchange(exchange, 'topic', { durable: true })
   await channel.assertQueue(orders.name, { exclusive: true })
-  expect(await publishOne(driver({ topology: 'check' }), orders)).toMatchObject({ code: 'CONFLICT', reason: 'locked' })
+  expect(await publishOne(driver({ topology: 'check' }), orders)).toMatchObject({
+    code: 'CONFLICT',
+    reason: 'locked',
+  })
   await connection.close()
 })
 
-test('a way to authenticate that the broker does not offer: UNAUTHENTICATED', { tags: ['broker'] }, async (context) => {
+test('a way to authenticate that the broker does not offer: UNAUTHENTICATED', {
+  tags: ['broker'],
+}, async (context) => {
   const { driver, destination } = await place(context)
   const external = driver({ socket: { credentials: credentials.external() } })
-  expect(await publishOne(external, destination())).toMatchObject({ code: 'UNAUTHENTICATED', reason: 'mechanism' })
+  expect(await publishOne(external, destination())).toMatchObject({
+    code: 'UNAUTHENTICATED',
+    reason: 'mechanism',
+  })
 })
 
-test('a bit that turns on the wire: UNAVAILABLE, and the next call connects', { tags: ['broker'] }, async (context) => {
+test('a bit that turns on the wire: UNAVAILABLE, and the next call connects', {
+  tags: ['broker'],
+}, async (context) => {
   const broker = await requireBroker(context, 'rabbit')
   const { driver, destination } = placeAt(context, broker)
   const proxy = await openProxy(broker)

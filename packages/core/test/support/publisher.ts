@@ -3,7 +3,7 @@ import type { Envelope } from '../../src/envelope.ts'
 import type { Failure } from '../../src/errors.ts'
 
 /** One message of one call, and what the script has answered so far. */
-export interface Handed {
+interface Handed {
   readonly message: OutboundMessage
   readonly call: ScriptedCall
   /** By the script, at least once. */
@@ -13,7 +13,7 @@ export interface Handed {
 }
 
 /** One call of `publish`. */
-export interface ScriptedCall {
+interface ScriptedCall {
   readonly messages: readonly OutboundMessage[]
   readonly handed: readonly Handed[]
   readonly settle: Settle
@@ -24,7 +24,7 @@ export interface ScriptedCall {
 }
 
 /** How a message is answered from within `publish`: not at all, with success, or with a failure. */
-export type Reply = 'hold' | 'confirm' | Failure
+type Reply = 'hold' | 'confirm' | Failure
 
 /** A driver that does what a test says, and remembers what it was asked to do. */
 export interface Scripted extends Driver {
