@@ -5,8 +5,9 @@ import { type StatusTeller, watch } from '../observe.ts'
 import { type Backoff, backoffMs } from '../retry.ts'
 import { Buffer, type BufferLimits, type Encoded, Item, type Owner } from './buffer.ts'
 import { Call } from './call.ts'
-import { type Gate, Gates } from './gate.ts'
+import { Gates } from './gate.ts'
 import { type Lane, Lanes, move } from './lane.ts'
+import { type Pick, Picker } from './picker.ts'
 import { Window } from './window.ts'
 
 /** What a notifier settles about a sender when it is made. */
@@ -45,16 +46,14 @@ export class Sender {
   readonly #window: Window
   readonly #lanes: Lanes
   readonly #gates: Gates
+  readonly #picker: Picker
   readonly #counts = { emitted: 0, confirmed: 0, failed: 0, shed: 0, late: 0 }
   readonly #alarm: Alarm
   readonly #abort = new AbortController()
   readonly #callOptions: CallOptions
   readonly #unobserve: () => void
   #sequence = 0
-  #turn = 0
   #pumping = false
-  /** A message waits for the window to be empty enough, and what ranks lower waits with it. */
-  #stuck = false
   #scheduled = false
   #stopped: Failure | undefined
 
@@ -70,6 +69,7 @@ export class Sender {
     this.#window = new Window(capabilities)
     this.#lanes = new Lanes(capabilities.ordering === 'key' ? capabilities.maxBatch : 1)
     this.#gates = new Gates(options.backoff, clock, teller)
+    this.#picker = new Picker(this.#lanes, this.#gates, this.#window)
     this.#alarm = new Alarm(clock, () => this.#schedule())
     this.#callOptions = { timeoutMs: options.attemptTimeoutMs, signal: this.#abort.signal }
     this.#unobserve = watch(driver, (status) => this.#observed(status))
@@ -182,62 +182,20 @@ export class Sender {
       this.#expireCalls()
       const now = this.#clock.now()
       for (const lane of this.#lanes.all) lane.endBackoff(now)
-      if (this.#gates.transport.shut) this.#probeTransport(now)
-      else this.#handOver(now)
+      for (
+        let pick = this.#picker.next(now);
+        pick !== undefined;
+        pick = this.#silent ? undefined : this.#picker.next(now)
+      ) {
+        this.#call(pick)
+      }
     }
     this.#scheduled = false
     this.#pumping = false
     this.#arm()
   }
 
-  #handOver(now: number): void {
-    const lanes = this.#lanes.all
-    this.#stuck = false
-    for (let from = 0, to = 0; from < lanes.length && !this.#stuck; from = to) {
-      const { level } = lanes[from] as Lane
-      while (lanes[to]?.level === level) to++
-      // Topics take turns: who went first goes last the next time.
-      let index = to - from > 1 ? this.#turn++ : 0
-      for (
-        let idle = 0;
-        idle < to - from && !this.#stuck && !this.#gates.transport.shut && !this.#silent;
-        index++
-      ) {
-        idle = this.#send(lanes[from + (index % (to - from))] as Lane, now) ? 0 : idle + 1
-      }
-    }
-  }
-
-  /** Makes one call for a lane, if it may have one. */
-  #send(lane: Lane, now: number): boolean {
-    if (lane.waiting.size === 0 || (lane.gate.shut && !lane.gate.ready(now))) return false
-    const { messages, bytes, stuck } = this.#window.room(lane, this.#lanes.all)
-    this.#stuck = stuck && !lane.gate.shut
-    if (messages <= 0) return false
-    if (lane.gate.shut) return this.#call(lane, lane.batch(1, 0, now), [lane.gate])
-    return this.#call(lane, lane.batch(messages, bytes, now), [])
-  }
-
-  #probeTransport(now: number): void {
-    const { transport } = this.#gates
-    if (!transport.ready(now)) return
-    // A destination that has trouble of its own is the last to ask about the whole transport.
-    for (const troubled of [false, true]) {
-      for (const lane of this.#lanes.all) {
-        const { gate } = lane
-        if (
-          gate.shut !== troubled ||
-          gate.probe !== undefined ||
-          this.#window.room(lane, this.#lanes.all).messages <= 0
-        )
-          continue
-        if (this.#call(lane, lane.batch(1, 0, now), troubled ? [transport, gate] : [transport])) return
-      }
-    }
-  }
-
-  #call(lane: Lane, items: readonly Item[], gates: readonly Gate[]): boolean {
-    if (items.length === 0) return false
+  #call({ lane, items, gates }: Pick): void {
     const call = new Call(lane, items, gates, this.#attemptClock.now(), (attempt, verdict) =>
       this.#settled(call, attempt, verdict),
     )
@@ -258,7 +216,6 @@ export class Sender {
     } catch (error) {
       broke(error)
     }
-    return true
   }
 
   /** One attempt has its outcome. Its item may have ended long ago, or be in another attempt. */
