@@ -86,6 +86,7 @@ export interface Listener extends AsyncDisposable {
    * Takes nothing more, gives back what is not being handled, waits for the rest at most `timeoutMs`
    * (30,000 ms), and closes the driver if nobody else holds it, for which it has 200 ms more. Resolves with the
    * final sums, in which nothing is pending. Never rejects; a second call returns the first one's promise.
+   * A handler must not await it: it would wait for itself, until `timeoutMs`.
    */
   stop(options?: { readonly timeoutMs?: number }): Promise<ListenerStats>
   /** How the driver and the consuming fare. Never rejects, and ends within `timeoutMs` (5,000 ms). */

@@ -293,7 +293,7 @@ function checkEmit(
     const near = typeof priority === 'string' ? nearest(priority, PRIORITIES) : undefined
     return invalid(
       'priority',
-      `There is no such priority.${near === undefined ? '' : ` Did you mean "${near}"?`}`,
+      `There is no such priority. ${near === undefined ? `There are ${PRIORITIES.join(', ')}.` : `Did you mean "${near}"?`}`,
     )
   }
   const name = checkName('event_type', event_type)
