@@ -215,7 +215,10 @@ describe('what is sent', () => {
       const { clock, driver, notifier } = emitting({
         capabilities: { window: { messages: 10, bytes: 3 * size } },
       })
-      for (let index = 0; index < 4; index++) notifier.info('a', {})
+      for (let index = 0; index < 4; index++) {
+        notifier.info('a', {})
+        await clock.settle()
+      }
       notifier.info('b', { text: 'x'.repeat(4 * size) })
       notifier.info('c', {})
       await clock.settle()
