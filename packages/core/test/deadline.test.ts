@@ -154,6 +154,20 @@ describe("a caller's signal", () => {
     expect(failures).toMatchObject([{ code: 'ABORTED', maybeSent: false }])
   })
 
+  test('that fires while it is encoded, or a close then, and nothing is sent', async () => {
+    const { driver, notifier } = emitting({ reply: 'confirm' })
+    const abort = new AbortController()
+    const aborting = { toJSON: () => abort.abort() ?? {} }
+    await expect(notifier.info('a', aborting, { signal: abort.signal })).rejects.toMatchObject({
+      code: 'ABORTED',
+      maybeSent: false,
+    })
+    const closing = { toJSON: () => ({ closing: notifier.close() }) }
+    await expect(notifier.info('a', closing)).rejects.toMatchObject({ code: 'CLOSED', maybeSent: false })
+    expect(driver.calls).toEqual([])
+    expect(notifier.stats()).toMatchObject({ emitted: 2, failed: 2 })
+  })
+
   test('that fires in flight ends it as maybeSent, and never reaches the driver', async () => {
     const { clock, driver, failures, notifier } = emitting()
     const abort = new AbortController()

@@ -46,6 +46,56 @@ describe('an emission', () => {
     await expect(good.then(() => Promise.reject(new Error('theirs')))).rejects.toThrow('theirs')
   })
 
+  test('answers all who ask, before its end as after it', async () => {
+    const { clock, driver, notifier } = emitting()
+    const [good, bad] = [notifier.info('good', {}), notifier.info('bad', {})]
+    const asked = [good, good, bad, bad].map((emission) =>
+      emission.then(
+        () => 'confirmed',
+        ({ code }) => code,
+      ),
+    )
+    await clock.settle()
+    driver.fail(trouble('INVALID'), 'bad')
+    driver.confirm()
+    asked.push(
+      ...[good, bad].map((emission) =>
+        emission.then(
+          () => 'confirmed',
+          ({ code }) => code,
+        ),
+      ),
+    )
+    expect(await Promise.all(asked)).toEqual([
+      'confirmed',
+      'confirmed',
+      'INVALID',
+      'INVALID',
+      'confirmed',
+      'INVALID',
+    ])
+  })
+
+  test('of what goes nowhere does so, too', async () => {
+    const { notifier } = emitting({ notifier: { driver: scripted({ capabilities: { discards: true } }) } })
+    const emission = notifier.info('a', {})
+    const heard: string[] = []
+    expect(await emission.then()).toMatchObject({ results: [] })
+    expect(await emission.then(null)).toMatchObject({ message_id: emission.message_id })
+    expect(await emission.then(({ results }) => results.length)).toBe(0)
+    expect(await emission.then(async () => 'later')).toBe('later')
+    expect(await emission.then(() => {})).toBeUndefined()
+    expect(await emission.catch(() => 'never')).toMatchObject({ results: [] })
+    expect(await emission.finally(() => heard.push('ended'))).toMatchObject({ results: [] })
+    expect(heard).toEqual(['ended'])
+    const boom = new Error('theirs')
+    await expect(
+      emission.then(() => {
+        throw boom
+      }),
+    ).rejects.toBe(boom)
+  })
+
   test('fails with a NotifyError that says everything, and the same one to whoever asks', async () => {
     const cause = new Error('native')
     const { notifier } = emitting({

@@ -149,6 +149,16 @@ describe('several drivers', () => {
     ])
   })
 
+  test('what none can encode was never a message', async () => {
+    const drivers = two()
+    const { notifier } = emitting({ notifier: { drivers: drivers.map((driver) => ({ driver })) } })
+    await expect(notifier.info('x', { a: 1n })).rejects.toMatchObject({
+      reason: 'payload-bigint',
+      receipt: { results: [] },
+    })
+    expect(notifier.stats()).toMatchObject({ failed: 1, drivers: [{ emitted: 0 }, { emitted: 0 }] })
+  })
+
   test('what one codec cannot encode, another one may', async () => {
     const [json, picky] = two(['json', 'picky'])
     const codec = {
