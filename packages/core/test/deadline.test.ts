@@ -113,30 +113,31 @@ describe('a deadline', () => {
   })
 })
 
-test('the next deadline is known after any coming and going', () => {
+test('deadlines come in order after any coming and going', () => {
   const clock = new FakeClock()
-  const deadlines = new Deadlines()
-  const open: Emit[] = []
-  for (let round = 0; round < 20_000; round++) {
-    // Growing at first, then shrinking; many are alike, some have none.
-    if (clock.random() < (round < 10_000 ? 0.6 : 0.4) || open.length === 0) {
-      const emit = new Emit(String(round), {} as Ledger)
-      emit.deadline = clock.random() < 0.05 ? Number.POSITIVE_INFINITY : Math.floor(clock.random() * 300)
-      deadlines.add(emit)
-      open.push(emit)
-    } else {
-      const [emit] = open.splice(Math.floor(clock.random() * open.length), 1)
-      deadlines.remove(emit as Emit)
+  for (let round = 0; round < 200; round++) {
+    const deadlines = new Deadlines()
+    const open: Emit[] = []
+    for (let step = 0; step < 150; step++) {
+      if (clock.random() < 0.65 || open.length === 0) {
+        const emit = new Emit(String(step), {} as Ledger)
+        // Many are alike, some have none.
+        emit.deadline = clock.random() < 0.05 ? Number.POSITIVE_INFINITY : Math.floor(clock.random() * 100)
+        deadlines.add(emit)
+        open.push(emit)
+      } else {
+        const [emit] = open.splice(Math.floor(clock.random() * open.length), 1)
+        deadlines.remove(emit as Emit)
+      }
     }
-    expect(deadlines.size).toBe(open.length)
-    if (round % 10 === 0) {
-      expect(deadlines.first?.deadline).toBe(
-        open.length === 0 ? undefined : Math.min(...open.map(({ deadline }) => deadline)),
-      )
+    const came: number[] = []
+    for (let emit = deadlines.first; emit !== undefined; emit = deadlines.first) {
+      came.push(emit.deadline)
+      deadlines.remove(emit)
     }
+    expect(came).toEqual(open.map(({ deadline }) => deadline).sort((a, b) => a - b))
+    expect(deadlines.size).toBe(0)
   }
-  while (deadlines.first !== undefined) deadlines.remove(deadlines.first)
-  expect(deadlines.size).toBe(0)
 })
 
 describe("a caller's signal", () => {

@@ -88,6 +88,9 @@ describe('without hooks', () => {
     notifier.info('a', {}).catch(() => {})
     await clock.settle()
     expect(lines.slice(3)).toEqual(['notify: scripted notifications.info is down: UNROUTABLE No queue.'])
+    driver.status('down')
+    await clock.settle()
+    expect(lines.slice(4)).toEqual(['notify: scripted is down'])
   })
 
   test('a stderr that is gone, or no console at all, crashes nothing', () => {

@@ -11,6 +11,8 @@ const silent = { publisherId: 'child', ...hooks }
 
 if (what === 'exit') {
   const notifier = createNotifier({ ...silent, driver: scripted() })
+  // That another one was closed takes nothing from this one.
+  await createNotifier({ ...silent, driver: scripted() }).close()
   for (let index = 0; index < Number(count); index++) notifier.info('a', {})
   await notifier.flush({ timeoutMs: 10 })
   process.exit(7)
@@ -42,8 +44,7 @@ if (what === 'close') {
   const resources = () =>
     new Promise<string[]>((resolve) =>
       setImmediate(() => setImmediate(() => resolve(process.getActiveResourcesInfo()))),
-    )
-  await round()
+    ).then((active) => [...active, `${process.listenerCount('exit')} listening for the exit`])
   const before = await resources()
   const reports: Awaited<ReturnType<typeof round>>[] = []
   for (let rounds = 0; rounds < Number(count); rounds++) reports.push(await round())
