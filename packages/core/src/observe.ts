@@ -34,16 +34,28 @@ export function complain(line: string): void {
   }
 }
 
-/** Calls a hook that the user wrote. Its failure is its own: it can neither stop nor crash anything. */
-export function callHook<T>(name: string, hook: (value: T) => unknown, value: T): void {
+/**
+ * Calls a hook that the user wrote. Its failure is its own: it can neither stop nor crash anything. `ended` is
+ * called when it has returned, or when the promise that it returned has settled.
+ */
+export function callHook<T>(
+  name: string,
+  hook: (value: T) => unknown,
+  value: T,
+  ended: () => void = () => {},
+): void {
   try {
-    const result = hook(value) as PromiseLike<unknown> | null | undefined
+    const result = hook(value)
     // An async hook that rejects must not become an unhandled rejection.
-    if (Object.prototype.toString.call(result) === '[object Promise]')
-      result?.then(undefined, (error: unknown) => complain(`${name} rejected: ${text(error)}`))
+    if (Object.prototype.toString.call(result) === '[object Promise]') {
+      const failed = (error: unknown) => complain(`${name} rejected: ${text(error)}`)
+      ;(result as Promise<unknown>).then(undefined, failed).then(ended)
+      return
+    }
   } catch (error) {
     complain(`${name} threw: ${text(error)}`)
   }
+  ended()
 }
 
 /** One line for each kind of trouble and second, with a count, so that an outage does not flood a terminal. */

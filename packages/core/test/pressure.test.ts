@@ -21,24 +21,43 @@ describe('a hook', () => {
     await expect(other).resolves.toBeDefined()
   })
 
-  test('that emits what it hears is not called for ever after close', async () => {
-    let told = 0
-    const error = vi.spyOn(console, 'error').mockImplementation(() => {})
-    const { clock, notifier } = emitting({
-      notifier: {
-        onFailure: ({ code }) => {
-          told++
-          notifier.error('notification.failed', { code })
+  test.each(['at once', 'later'])(
+    'that emits what it hears, %s, is not called for ever after close',
+    async (when) => {
+      let told = 0
+      const error = vi.spyOn(console, 'error').mockImplementation(() => {})
+      const { clock, notifier } = emitting({
+        notifier: {
+          onFailure: ({ code }) => {
+            const emit = () => void notifier.error('notification.failed', { code })
+            told++
+            if (told > 50) return undefined
+            return when === 'later' ? Promise.resolve().then(emit) : emit()
+          },
         },
-      },
-    })
+      })
+      const closing = notifier.close()
+      await clock.advance(300)
+      await closing
+      notifier.info('too late', {})
+      await clock.settle()
+      expect(told).toBe(1)
+      expect(error).toHaveBeenCalledWith(expect.stringContaining('CLOSED'))
+      error.mockRestore()
+    },
+  )
+})
+
+describe('what is emitted after close', () => {
+  test('is counted on stderr to the last one', async () => {
+    const error = vi.spyOn(console, 'error').mockImplementation(() => {})
+    const { clock, notifier } = emitting({ notifier: { onFailure: undefined } })
     const closing = notifier.close()
     await clock.advance(300)
     await closing
-    notifier.info('too late', {})
+    for (let index = 0; index < 1_000; index++) notifier.info('too late', {})
     await clock.settle()
-    expect(told).toBe(1)
-    expect(error).toHaveBeenCalledWith(expect.stringContaining('CLOSED'))
+    expect(error.mock.calls.flat()).toEqual([expect.stringContaining('CLOSED'), 'notify: 999 more of CLOSED'])
     error.mockRestore()
   })
 })

@@ -30,7 +30,9 @@ export class Ledger {
   readonly #open = new Deadlines()
   readonly #unasked: Emit[] = []
   #telling = false
-  #inHook = false
+  /** Calls of `onFailure` that have not ended. */
+  #inHook = 0
+  #closed = false
   /** Open emits of each epoch; a flush ends one, and waits for all that came before it. */
   readonly #epochs = new Map<number, number>()
   #epoch = 0
@@ -71,7 +73,7 @@ export class Ledger {
     this.#counts[emit.status as 'confirmed' | 'failed' | 'shed']++
     if (emit.status === 'confirmed' || emit.asked) return
     // A hook that emits what it hears would hear of that after close, emit it, hear of it, and so on for ever.
-    emit.quiet = this.#inHook && emit.failure?.code === 'CLOSED'
+    emit.quiet = this.#inHook > 0 && emit.failure?.code === 'CLOSED'
     this.#unasked.push(emit)
     if (this.#telling) return
     this.#telling = true
@@ -130,6 +132,7 @@ export class Ledger {
   /** The notifier is closed: nothing is open any more, and the last lines are said. */
   close(): void {
     this.#alarm.clear()
+    this.#closed = true
     this.#clock.defer(() => this.#digest.end())
   }
 
@@ -145,6 +148,8 @@ export class Ledger {
   #tellUnasked(): void {
     this.#telling = false
     for (const emit of this.#unasked.splice(0)) if (!emit.asked) this.#tell(emit.error(), emit.quiet)
+    // No later line will tell the count.
+    if (this.#closed) this.#digest.end()
   }
 
   #tell(error: NotifyError, quiet = false): void {
@@ -153,9 +158,8 @@ export class Ledger {
       this.#digest.tell(error)
       return
     }
-    this.#inHook = true
-    callHook('onFailure', onFailure, error)
-    this.#inHook = false
+    this.#inHook++
+    callHook('onFailure', onFailure, error, () => this.#inHook--)
   }
 
   #expire(): void {
