@@ -49,7 +49,7 @@ export function callHook<T>(
     // An async hook that rejects must not become an unhandled rejection.
     if (Object.prototype.toString.call(result) === '[object Promise]') {
       const failed = (error: unknown) => complain(`${name} rejected: ${text(error)}`)
-      ;(result as Promise<unknown>).then(undefined, failed).then(ended)
+      void (result as Promise<unknown>).then(undefined, failed).then(ended)
       return
     }
   } catch (error) {
