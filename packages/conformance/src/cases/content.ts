@@ -1,0 +1,3 @@
+import type { Definition } from '../case.ts'
+
+export const CONTENT: readonly Definition[] = []

@@ -1,0 +1,23 @@
+import type { Definition } from '../case.ts'
+import { CANCEL } from './cancel.ts'
+import { CLOSE } from './close.ts'
+import { CONFIRM } from './confirm.ts'
+import { CONTENT } from './content.ts'
+import { DELIVERY } from './delivery.ts'
+import { ERRORS } from './errors.ts'
+import { LIFECYCLE } from './lifecycle.ts'
+import { RECOVER } from './recover.ts'
+import { SETTLEMENT } from './settlement.ts'
+
+/** All cases, in the order in which they are run: what is cheap and basic first. */
+export const DEFINITIONS: readonly Definition[] = [
+  ...LIFECYCLE,
+  ...DELIVERY,
+  ...SETTLEMENT,
+  ...CONTENT,
+  ...CANCEL,
+  ...ERRORS,
+  ...CLOSE,
+  ...CONFIRM,
+  ...RECOVER,
+]

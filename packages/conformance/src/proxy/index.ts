@@ -1,0 +1,9 @@
+/**
+ * The TCP proxy that the suite puts between a driver and its broker, for tests of your own.
+ *
+ * @module
+ */
+export { type Ports, reservePorts } from '../ports.ts'
+export { type Random, seeded } from '../random.ts'
+export type { Direction, Passage, Pattern, Shape, Watch } from './direction.ts'
+export { openProxy, type ProxyOptions, type TcpProxy } from './proxy.ts'

@@ -1,0 +1,3 @@
+import type { Saboteur } from './saboteur.ts'
+
+export const DELIVERY: readonly Saboteur[] = []

@@ -1,0 +1,49 @@
+/** Every saboteur against the case that it names, which passes without it. */
+import { orSkip } from '@notify/brokers'
+import { conformance, type Harness } from '@notify/conformance'
+import { afterAll, describe, expect, test } from 'vitest'
+import { Bases } from '../src/bases.ts'
+import { SABOTEURS } from '../src/index.ts'
+import { sabotaged } from '../src/saboteur.ts'
+
+const bases = new Bases()
+afterAll(() => bases.dispose())
+
+for (const saboteur of SABOTEURS) {
+  const { name, case: id, caught, around = 'memory' } = saboteur
+  test(`${id} catches ${name}, around ${around}`, {
+    tags: around === 'memory' ? [] : ['broker'],
+    timeout: 240_000,
+  }, async (context) => {
+    const harness = await orSkip(context, bases.load(around))
+    const clean = await run(id, () => harness)
+    expect(clean, clean.reason).toMatchObject({ status: 'pass' })
+    const result = await run(
+      id,
+      sabotaged(() => harness, saboteur),
+    )
+    expect(result, result.reason).toMatchObject({ status: 'fail', reason: expect.stringMatching(caught) })
+  })
+}
+
+describe('the saboteurs', () => {
+  test('have names of their own', () => {
+    const names = SABOTEURS.map(({ name }) => name)
+    expect(names).toEqual([...new Set(names)])
+  })
+
+  test('leave out no case', () => {
+    const named = new Set(SABOTEURS.map((saboteur) => saboteur.case))
+    expect(
+      conformance(() => Promise.reject())
+        .filter(({ id }) => !named.has(id))
+        .map(({ id }) => id),
+    ).toEqual([])
+  })
+})
+
+function run(id: string, load: () => Harness | Promise<Harness>) {
+  const found = conformance(load).find((each) => each.id === id)
+  if (found === undefined) throw new Error(`there is no case ${id}`)
+  return found.run()
+}

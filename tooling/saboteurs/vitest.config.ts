@@ -1,0 +1,3 @@
+import { withBrokers } from '../brokers/vitest.ts'
+
+export default withBrokers('rabbit')
