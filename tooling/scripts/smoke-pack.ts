@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { bin, type Package, publicPackages, readManifest, root, run } from './lib.ts'
+import { checkRunners } from './smoke-conformance.ts'
 
 const { values } = parseArgs({ options: { node: { type: 'string', default: process.execPath } } })
 const node = values.node
@@ -47,6 +48,10 @@ try {
   const said = run(node, [join(project, 'consumer.js')], project).trim()
   if (said !== 'emitted') throw new Error(`consumer.js printed '${said}'`)
   console.log('  a TypeScript program compiles and emits')
+  const cases = checkRunners(project, node)
+  console.log(
+    `  the conformance suite: ${cases} cases, the same verdicts under vitest, node:test and no runner`,
+  )
 } catch (error) {
   console.log(error instanceof Error ? error.message : error)
   process.exitCode = 1
@@ -82,7 +87,8 @@ function check(name: string, project: string): void {
   for (const protocol of ['workspace:', 'catalog:']) {
     if (text.includes(protocol)) throw new Error(`${name}: '${protocol}' is left in package.json`)
   }
-  for (const target of targets(readManifest(join(folder, 'package.json')).exports ?? {})) {
+  const { exports = {}, bin: programs = {} } = readManifest(join(folder, 'package.json'))
+  for (const target of [...targets(exports), ...targets(programs)]) {
     if (!existsSync(join(folder, target))) throw new Error(`${name}: exports ${target}, which is not packed`)
     if (target.endsWith('.ts') && !target.endsWith('.d.ts'))
       throw new Error(`${name}: exports the source ${target}`)

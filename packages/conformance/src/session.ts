@@ -112,11 +112,10 @@ export function missing(
         harness.read === undefined &&
         'what it keeps can be neither read nor delivered: no subscribe, and the harness has no read',
   }
+  // The order is the case's: what it is about comes before what it needs to prove it.
   for (const need of needs) {
     const reason = declared[need]
     if (typeof reason === 'string') return { status: 'unsupported', reason }
-  }
-  for (const need of needs) {
     if (need in declared || offers(harness, need)) continue
     return { status: 'blocked', reason: `the harness has no ${WORDS[need] ?? need}` }
   }

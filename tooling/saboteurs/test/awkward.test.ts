@@ -1,0 +1,21 @@
+/** What is honest passes, however awkward it is. */
+import { conformance, type Load } from '@notify/conformance'
+import { expect, test } from 'vitest'
+import memory from '../../../packages/memory/test/harness.ts'
+import { AWKWARD } from '../src/awkward.ts'
+
+for (const { name, around } of AWKWARD) {
+  test(`the suite passes ${name}`, { timeout: 240_000 }, async () => {
+    const load: Load = async () => {
+      const harness = await memory()
+      return { ...harness, open: async (options) => around(await harness.open(options)) }
+    }
+    await using cases = conformance(load)
+    const broken: string[] = []
+    for (const each of cases) {
+      const { id, status, reason } = await each.run()
+      if (status === 'fail' || status === 'error') broken.push(`${id} ${status}: ${reason}`)
+    }
+    expect(broken).toEqual([])
+  })
+}
