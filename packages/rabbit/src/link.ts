@@ -2,6 +2,7 @@ import type { CallOptions, Failure, Status } from '@notify/core'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { bounded } from './bounded.ts'
 import { closed, lost, toFailure } from './classify.ts'
+import { joinWrites } from './joined.ts'
 import type { Connection, Host } from './options.ts'
 
 /** One connection while it lives. */
@@ -78,6 +79,7 @@ export class Link {
       try {
         const connection = await connect(host.url, this.#settingsOf(host, attempt))
         this.#attempt = undefined
+        joinWrites(connection)
         return this.#adopt(connection, () => attempt.abort())
       } catch (error) {
         this.#next++
