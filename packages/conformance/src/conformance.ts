@@ -50,7 +50,7 @@ export function conformance(load: Load, options: ConformanceOptions = {}): Suite
   })
 }
 
-function toCase(definition: Definition, session: Session): Case {
+export function toCase(definition: Definition, session: Session): Case {
   const { id, title, needs, budgetMs, exclusive = false } = definition
   return {
     id,
@@ -111,7 +111,10 @@ async function run(definition: Definition, session: Session, signal?: AbortSigna
 
 /** Resolves when the signal fires. */
 function given(signal: AbortSignal | undefined): Promise<'given up'> {
-  return new Promise((resolve) => signal?.addEventListener('abort', () => resolve('given up')))
+  return new Promise((resolve) => {
+    if (signal?.aborted === true) resolve('given up')
+    signal?.addEventListener('abort', () => resolve('given up'))
+  })
 }
 
 async function factsOf(session: Session): Promise<Facts> {

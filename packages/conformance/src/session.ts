@@ -1,7 +1,8 @@
 import type { Capabilities } from '@notify/core'
 import type { Need } from './case.ts'
 import type { Harness, Load } from './harness.ts'
-import { measure, type Times } from './times.ts'
+import { letGo, measure, type Times } from './times.ts'
+import { firesAfter } from './wait.ts'
 
 /** What a driver has, beside its capabilities. */
 export interface Parts {
@@ -79,7 +80,7 @@ export class Session {
   async #ask(): Promise<Parts> {
     const harness = await this.harness()
     const driver = await harness.open()
-    await driver.close({ timeoutMs: 1_000, signal: AbortSignal.timeout(1_000) })
+    await letGo(driver, { timeoutMs: 1_000, signal: firesAfter(1_000) })
     return {
       name: driver.name,
       capabilities: driver.capabilities,

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import type { CallOptions, Capabilities, Delivery, Destination, Driver } from '@notify/core'
+import type { CallOptions, Capabilities, Delivery, Destination, Driver, Failure } from '@notify/core'
 import type { Harness } from './harness.ts'
 import { bodyOf } from './inbox.ts'
+import { atMost, firesAfter } from './wait.ts'
 
 /** How long to wait for something here, and for nothing. In milliseconds. */
 export interface Times {
@@ -23,17 +24,14 @@ const LIMIT_MS = 5_000
 export async function measure(harness: Harness, capabilities: Capabilities, run: string): Promise<Times> {
   const took: number[] = []
   const driver = await harness.open()
-  const call = { timeoutMs: LIMIT_MS, signal: AbortSignal.timeout(LIMIT_MS) }
-  try {
-    await Promise.race([
-      roundTrips(driver, capabilities, await harness.destination(`times-${run}`), call, took),
-      over(call),
-    ])
-  } catch {
-    // What was measured by then has to do.
-  } finally {
-    await Promise.race([driver.close(call), over(call)]).catch(() => {})
-  }
+  const call = { timeoutMs: LIMIT_MS, signal: firesAfter(LIMIT_MS) }
+  const destination = await harness.destination(`times-${run}`)
+  // Where it ends early, what was measured by then has to do.
+  await atMost(
+    LIMIT_MS,
+    roundTrips(driver, capabilities, destination, call, took).catch(() => {}),
+  )
+  await letGo(driver, call)
   const roundTripMs = Math.max(0, ...took)
   return {
     roundTripMs,
@@ -85,18 +83,18 @@ function publish(driver: Driver, destination: Destination, call: CallOptions): P
     headers: {},
   }
   return new Promise((resolve, reject) => {
-    void driver.publish(
-      [message],
-      (_, failure) => (failure === undefined ? resolve() : reject(new Error(failure.code))),
-      call,
-    )
+    const settle = (_: unknown, failure?: Failure): void => {
+      if (failure === undefined) resolve()
+      else reject(new Error(failure.code))
+    }
+    ;(async () => driver.publish([message], settle, call))().catch(reject)
   })
 }
 
-function over({ signal }: CallOptions): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () =>
-      reject(new Error(`no ${ROUND_TRIPS} round trips in ${LIMIT_MS} ms`)),
-    )
-  })
+/** Closes a driver that may do anything but that. */
+export async function letGo(driver: Driver, call: CallOptions): Promise<void> {
+  await atMost(
+    call.timeoutMs,
+    (async () => driver.close(call))().catch(() => {}),
+  )
 }

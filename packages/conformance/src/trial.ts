@@ -27,7 +27,7 @@ import { openProxy, type TcpProxy } from './proxy/proxy.ts'
 import { type Random, seeded } from './random.ts'
 import type { Parts } from './session.ts'
 import type { Times } from './times.ts'
-import { atMost, until } from './wait.ts'
+import { atMost, DEADLINE, firesAfter, until } from './wait.ts'
 
 /** How a call is bounded, and what is told of its messages while it runs. */
 export interface SendOptions {
@@ -111,13 +111,13 @@ export class Trial {
   /** Closes it, in bounded time. */
   async close(driver: Driver, timeoutMs: number = PATIENCE_MS): Promise<void> {
     this.log.add('close')
-    const call = { timeoutMs, signal: AbortSignal.timeout(timeoutMs) }
+    const call = { timeoutMs, signal: firesAfter(timeoutMs) }
     await this.ends(() => driver.close(call), timeoutMs + 1_000, 'close ends in bounded time')
     this.log.add('closed')
   }
 
   async health(driver: Driver, timeoutMs = 5_000, signal?: AbortSignal): Promise<Health> {
-    const call = { timeoutMs, signal: signal ?? AbortSignal.timeout(timeoutMs) }
+    const call = { timeoutMs, signal: signal ?? firesAfter(timeoutMs) }
     const health = await this.ends(
       () => driver.health(call),
       timeoutMs + 1_000,
@@ -259,7 +259,7 @@ export class Trial {
     inbox: Inbox = new Inbox(destination),
   ): Promise<{ readonly value?: Inbox; readonly error?: unknown }> {
     const { group, from, prefetch = 100, onDelivery = (delivery) => void delivery.ack() } = options
-    const signal = options.signal ?? AbortSignal.timeout(PATIENCE_MS)
+    const signal = options.signal ?? firesAfter(PATIENCE_MS)
     const source = group === undefined ? { destination } : { destination, group }
     this.log.add(`subscribe to ${destination.name}${group === undefined ? '' : ` as ${group}`}`)
     const take = (delivery: Delivery): void => {
@@ -310,7 +310,7 @@ export class Trial {
 
   /** Closes a subscription, in bounded time. */
   async unsubscribe(inbox: Inbox, timeoutMs: number = PATIENCE_MS): Promise<void> {
-    const call = { timeoutMs, signal: AbortSignal.timeout(timeoutMs) }
+    const call = { timeoutMs, signal: firesAfter(timeoutMs) }
     await this.ends(
       () => inbox.subscription.close(call),
       timeoutMs + 1_000,
@@ -485,7 +485,7 @@ export class Trial {
         5_000,
         (async () => task())().catch(() => {}),
       )
-    const call = { timeoutMs: 2_000, signal: AbortSignal.timeout(2_000) }
+    const call = { timeoutMs: 2_000, signal: firesAfter(2_000) }
     const closing = [...this.#drivers].map((driver) => (async () => driver.close(call))().catch(() => {}))
     await atMost(3_000, Promise.all(closing))
   }
@@ -501,14 +501,6 @@ export class Trial {
     if (this.#broken !== undefined) throw this.#broken
   }
 }
-
-const DEADLINE: Failure = Object.freeze({
-  code: 'DEADLINE',
-  reason: 'attempt-timeout',
-  retryable: false,
-  maybeSent: false,
-  scope: 'message',
-})
 
 /** What a program aborts with. */
 export const ABORTED: Failure = Object.freeze({

@@ -1,4 +1,5 @@
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
+import type { Failure } from '@notify/core'
 
 /**
  * How much later than they should timers fire here, at the moment: a bound on a driver must not become a bound on
@@ -75,3 +76,19 @@ export async function until(
     pause = Math.min(pause * 2, 20)
   }
 }
+
+/** A signal that fires after so long, with the reason that core gives: a Failure. It keeps no process alive. */
+export function firesAfter(ms: number): AbortSignal {
+  const controller = new AbortController()
+  setTimeout(() => controller.abort(DEADLINE), ms).unref()
+  return controller.signal
+}
+
+/** What a call's signal fires with when its time is over. */
+export const DEADLINE: Failure = Object.freeze({
+  code: 'DEADLINE',
+  reason: 'attempt-timeout',
+  retryable: false,
+  maybeSent: false,
+  scope: 'message',
+})
