@@ -1,5 +1,5 @@
 import { type Clock, timestamp } from '../clock.ts'
-import { type Codec, notAnObject } from '../codec.ts'
+import { notAnObject } from '../codec.ts'
 import type { Destination, Driver, Health } from '../driver.ts'
 import {
   checkHeaders,
@@ -173,7 +173,8 @@ export class Emitter {
         return verdict === undefined
       }),
     )
-    const encoded = new Map<Codec, Encoded | Failure>()
+    /** For each route; those of one codec share it. */
+    const encoded: (Encoded | Failure)[] = []
     if (admissible) {
       const strict = voice.strict ? checkStrict(payload) : undefined
       if (strict !== undefined) return this.#refuse(strict, id)
@@ -187,21 +188,20 @@ export class Emitter {
       }
       const headers = options.headers === undefined ? voice.headers : { ...voice.headers, ...options.headers }
       for (const { codec } of routes) {
-        if (encoded.has(codec)) continue
+        const shared = encoded[routes.findIndex((route) => route.codec === codec)]
+        if (shared !== undefined) {
+          encoded.push(shared)
+          continue
+        }
         try {
           const body = codec.encode(envelope)
-          encoded.set(codec, {
-            body,
-            contentType: codec.contentType,
-            headers,
-            key,
-            size: sizeOf(body, headers, key),
-          })
+          const { contentType } = codec
+          encoded.push({ body, contentType, headers, key, size: sizeOf(body, headers, key) })
         } catch (error) {
           const fault = explain(payload, error)
           // What one codec cannot encode, another one may; what none can, was never a message.
           if (routes.every((route) => route.codec === codec)) return this.#refuse(fault, id)
-          encoded.set(codec, fault)
+          encoded.push(fault)
         }
       }
       // Encoding runs the program's own code, a toJSON, which may have done anything.
@@ -215,16 +215,16 @@ export class Emitter {
     const decides = !routes.some(({ required }) => required)
     this.ledger.began(emit, timeoutMs)
     emit.hold()
-    for (const { sender, codec, required } of routes) {
+    routes.forEach(({ sender, required }, index) => {
       for (const destination of destinations) {
         sender.admit(
           emit,
           destination,
           required || decides,
-          encoded.get(codec) ?? sender.refusal(destination) ?? (overload as Failure),
+          encoded[index] ?? sender.refusal(destination) ?? (overload as Failure),
         )
       }
-    }
+    })
     emit.letGo()
     return new Outcome(emit)
   }

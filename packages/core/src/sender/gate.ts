@@ -88,11 +88,12 @@ export class Gates {
 
   /** What waiting cannot cure fails everything behind it at once, until it is time to look again. */
   refusal(lane: Lane): Failure | undefined {
-    for (const { failure, due } of [this.transport, lane.gate]) {
-      if (failure !== undefined && !failure.retryable && this.#clock.now() < due)
-        return { ...failure, maybeSent: false }
-    }
-    return undefined
+    return this.#refusalOf(this.transport) ?? this.#refusalOf(lane.gate)
+  }
+
+  #refusalOf({ failure, due }: Gate): Failure | undefined {
+    if (failure === undefined || failure.retryable || this.#clock.now() >= due) return undefined
+    return { ...failure, maybeSent: false }
   }
 
   /** One message of a call has its outcome. Only what was sent as a probe speaks about a gate that is shut. */
