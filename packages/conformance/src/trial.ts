@@ -69,6 +69,7 @@ export class Trial {
   readonly #calls: Call[] = []
   readonly #drivers = new Set<Driver>()
   readonly #ends: (() => unknown)[] = []
+  readonly #start = performance.now()
   #sequence = 0
 
   constructor(setting: {
@@ -320,6 +321,11 @@ export class Trial {
 
   // The world outside
 
+  /** Whether the driver can consume at all. */
+  get subscribes(): boolean {
+    return this.#subscribes
+  }
+
   /** Whether what is stored can be seen: a driver that discards, or only sends, is spared it. */
   get canSee(): boolean {
     const { read } = this.harness
@@ -410,6 +416,11 @@ export class Trial {
   }
 
   // Waiting
+
+  /** How long the case has been running, in milliseconds: for what must not be early. */
+  get elapsedMs(): number {
+    return performance.now() - this.#start
+  }
 
   /** Waits until it is so. `withinMs`: as long as a delivery may take. */
   async until(condition: () => boolean | Promise<boolean>, rule: string, withinMs?: number): Promise<void> {
