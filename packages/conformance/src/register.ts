@@ -1,6 +1,7 @@
 import type { Result } from './case.ts'
 import { conformance } from './conformance.ts'
 import type { Load } from './harness.ts'
+import { type Report, report } from './report.ts'
 
 /** What is used of a test's context: node:test and vitest both have it. */
 interface Context {
@@ -22,6 +23,8 @@ export interface RegisterOptions {
   readonly seed?: number
   /** Called with each result. */
   readonly onResult?: (result: Result) => void
+  /** Called after the last case, where the runner has an `afterAll` or `after`. What it throws fails the run. */
+  readonly onReport?: (report: Report) => void
 }
 
 /**
@@ -35,11 +38,13 @@ export function register(runner: Runner): (load: Load, options?: RegisterOptions
     const given = process.env.NOTIFY_CONFORMANCE_SEED
     const seed = options.seed ?? (given === undefined ? undefined : Number(given))
     const cases = conformance(load, seed === undefined ? {} : { seed })
+    const results: Result[] = []
     runner.describe(`conformance (seed ${cases.seed})`, () => {
       for (const each of cases) {
         // The suite's own bound is to speak first. The harness is started within the first one.
         runner.test(`${each.id} ${each.title}`, { timeout: each.budgetMs + 120_000 }, async (context) => {
           const result = await each.run()
+          results.push(result)
           options.onResult?.(result)
           const { status, reason, log } = result
           if (status === 'pass') return
@@ -48,7 +53,10 @@ export function register(runner: Runner): (load: Load, options?: RegisterOptions
         })
       }
       const after = runner.afterAll ?? runner.after
-      after?.(async () => cases[Symbol.asyncDispose]())
+      after?.(async () => {
+        await using _ = cases
+        if (results.length > 0) options.onReport?.(report(cases, results, await cases.facts()))
+      })
     })
   }
 }

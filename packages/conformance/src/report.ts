@@ -24,7 +24,7 @@ export interface ReportedCase extends Pick<Result, 'id' | 'status' | 'evidence' 
   readonly title: string
 }
 
-/** Puts the results of a run together. `command` repeats it, but for its seed. */
+/** Puts the results of a run together; a case without one was skipped. `command` repeats it, but for its seed. */
 export function report(
   cases: readonly Case[],
   results: readonly Result[],
@@ -33,9 +33,10 @@ export function report(
 ): Report {
   const { driver, broker, capabilities, seed, times } = facts
   const counts = { pass: 0, fail: 0, unsupported: 0, blocked: 0, skipped: 0, error: 0 }
-  const reported = results.map(({ id, status, evidence, reason }): ReportedCase => {
+  const reported = cases.map(({ id, title }): ReportedCase => {
+    const result = results.find((each) => each.id === id)
+    const { status = 'skipped', evidence, reason } = result ?? {}
     counts[status]++
-    const title = cases.find((each) => each.id === id)?.title ?? ''
     return {
       id,
       title,
