@@ -5,8 +5,6 @@ export class Inbox {
   readonly destination: Destination
   /** All deliveries, in the order in which they came. */
   readonly deliveries: Delivery[] = []
-  /** How many deliveries came from within `ack` or `requeue`. */
-  reentrant = 0
   /** The reason, once the subscription has ended; `null` for none, after `close`. */
   end: Failure | null | undefined
   #subscription: Subscription | undefined
@@ -22,9 +20,12 @@ export class Inbox {
 
   opened(subscription: Subscription): void {
     this.#subscription = subscription
-    void subscription.ended.then((reason) => {
-      this.end = reason ?? null
-    })
+    subscription.ended.then(
+      (reason) => {
+        this.end = reason ?? null
+      },
+      () => {},
+    )
   }
 
   /** The ids of what came, in order, duplicates included. */

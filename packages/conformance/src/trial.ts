@@ -226,6 +226,31 @@ export class Trial {
     for (const call of await this.publishAll(driver, messages)) this.confirmed(call)
   }
 
+  /**
+   * Publishes up to `count` messages, with as many in flight as core would have, in calls of at most `batch`; what
+   * would take longer than `withinMs` is left out. All are confirmed. Gives them.
+   */
+  async flood(
+    driver: Driver,
+    destination: Destination,
+    count: number,
+    options: SendOptions & { readonly batch?: number; readonly withinMs?: number } = {},
+  ): Promise<OutboundMessage[]> {
+    const { batch = Math.min(100, this.capabilities.maxBatch), withinMs = PATIENCE_MS, ...send } = options
+    const { messages, calls = Math.ceil(messages / batch) } = this.capabilities.window
+    const end = performance.now() + withinMs
+    const published: OutboundMessage[] = []
+    const publish = async (): Promise<void> => {
+      while (published.length < count && performance.now() < end) {
+        const some = this.messages(destination, Math.min(batch, count - published.length))
+        published.push(...some)
+        for (const call of await this.publishAll(driver, some, send)) this.confirmed(call)
+      }
+    }
+    await Promise.all(Array.from({ length: calls }, publish))
+    return published
+  }
+
   /** Waits until each message of the call is settled. */
   async settled(call: Call, withinMs: number = PATIENCE_MS): Promise<void> {
     const done = await atMost(withinMs, call.settled)
@@ -259,7 +284,7 @@ export class Trial {
     options: SubscriptionOptions = {},
     inbox: Inbox = new Inbox(destination),
   ): Promise<{ readonly value?: Inbox; readonly error?: unknown }> {
-    const { group, from, prefetch = 100, onDelivery = (delivery) => void delivery.ack() } = options
+    const { group, from, prefetch = 100, onDelivery = (delivery) => this.#acknowledge(delivery) } = options
     const signal = options.signal ?? firesAfter(PATIENCE_MS)
     const source = group === undefined ? { destination } : { destination, group }
     this.log.add(`subscribe to ${destination.name}${group === undefined ? '' : ` as ${group}`}`)
@@ -286,27 +311,36 @@ export class Trial {
     if (subscription === undefined)
       throw new Error('a case that subscribes needs the driver to have subscribe')
     inbox.opened(subscription)
-    void subscription.ended.then((reason) =>
-      this.log.add(
-        `subscription to ${destination.name} ended${reason ? `: ${describeFailure(reason)}` : ''}`,
-      ),
+    subscription.ended.then(
+      (reason) =>
+        this.log.add(
+          `subscription to ${destination.name} ended${reason ? `: ${describeFailure(reason)}` : ''}`,
+        ),
+      (error: unknown) => this.#broke('ended must not reject', error),
     )
     return { value: inbox }
   }
 
-  /** Waits until so many deliveries have come. */
+  #acknowledge(delivery: Delivery): void {
+    ;(async () => delivery.ack())().catch((error: unknown) => this.#broke('ack must not reject', error))
+  }
+
+  /** Waits until so many deliveries have come, for as long as they keep coming. */
   async has(
     inbox: Inbox,
     count: number,
     rule = 'what was published is delivered',
   ): Promise<readonly Delivery[]> {
-    const there = await until(() => inbox.deliveries.length >= count, this.times.deliverMs)
-    this.check(
-      there,
-      rule,
-      `${inbox.deliveries.length} of ${count} came within ${Math.round(this.times.deliverMs)} ms`,
-    )
-    return inbox.deliveries
+    this.evidence ??= 'round-trip'
+    const { deliveries } = inbox
+    let seen = -1
+    while (deliveries.length < count && deliveries.length > seen) {
+      seen = deliveries.length
+      await until(() => deliveries.length > seen, this.times.deliverMs)
+    }
+    const waited = `and no more within ${Math.round(this.times.deliverMs)} ms`
+    this.check(deliveries.length >= count, rule, `${deliveries.length} of ${count} came, ${waited}`)
+    return deliveries
   }
 
   /** Closes a subscription, in bounded time. */
@@ -428,9 +462,9 @@ export class Trial {
     this.check(await until(condition, ms), rule, `not within ${Math.round(ms)} ms`)
   }
 
-  /** Watches for as long as silence must last to mean something, that it is never so. */
-  async never(condition: () => boolean, rule: string): Promise<void> {
-    this.check(!(await until(condition, this.times.quietMs)), rule)
+  /** Watches that it is never so. `forMs`: for as long as silence must last to mean something. */
+  async never(condition: () => boolean, rule: string, forMs?: number): Promise<void> {
+    this.check(!(await until(condition, forMs ?? this.times.quietMs)), rule)
   }
 
   /** Waits for as long as silence must last to mean something. */
