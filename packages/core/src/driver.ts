@@ -250,7 +250,8 @@ export interface Delivery {
    * the subscription has ended, and the message comes back. Never rejects; a second call is harmless, and
    * resolves `false` where the first was of the other kind. On a log with offsets, `true` may be said of a
    * message behind one that is still open, since the driver keeps it from being read again while it lives;
-   * after a crash it comes again, as at least once allows.
+   * after a crash it comes again, as at least once allows. Of a message that had come before, `true` should
+   * wait until the broker has acted on it: core then runs what may kill the process.
    */
   ack(): Promise<boolean>
   /**

@@ -40,7 +40,7 @@ function open(concurrency: number) {
     lanes.add(ticket)
     return ticket
   }
-  const take = (now = 0) => lanes.take(now, half)
+  const take = (now = 0, settling = 0) => lanes.take(now, half, settling)
   /** Takes, runs and ends `count` of them one by one, and says which. */
   const drain = (count: number, more: (priority: Priority) => void = () => {}) => {
     const names: string[] = []
@@ -137,7 +137,7 @@ test('destinations of one lane take turns', () => {
   const queues = ['a', 'b', 'c'].map((topic) => ({ topic, queue: lanes.queue('INFO') }))
   for (const { topic, queue } of queues)
     for (let index = 0; index < (topic === 'a' ? 9 : 3); index++) lanes.add(new Ticket(queue, topic))
-  const names = Array.from({ length: 15 }, () => lanes.take(0, half)?.name)
+  const names = Array.from({ length: 15 }, () => lanes.take(0, half, 0)?.name)
   expect(names.slice(0, 9)).toEqual(['a', 'b', 'c', 'a', 'b', 'c', 'a', 'b', 'c'])
   expect(names.slice(9)).toEqual(Array.from({ length: 6 }, () => 'a'))
 })
@@ -201,6 +201,27 @@ describe('a suspect', () => {
     expect(take()?.name).toBe('CRITICAL')
   })
 
+  test('waits until what has ended is settled, for 5 s at most', () => {
+    const { lanes, add, take } = open(4)
+    const suspect = add('INFO', { suspect: true })
+    add('WARN')
+    expect(take(1_000, 1)).toBeUndefined()
+    expect(lanes.wakeAt).toBe(6_000)
+    expect(take(1_001, 0)).toBe(suspect)
+    expect(take(1_002, 1)).toBeUndefined()
+    expect(lanes.wakeAt, 'while it runs alone').toBe(31_000)
+    lanes.leave(suspect)
+    const other = add('INFO', { suspect: true })
+    const warning = take(2_000, 1) as Ticket
+    expect(warning.name, 'who is no suspect need not wait').toBe('WARN')
+    expect(take(2_000, 1)).toBeUndefined()
+    expect(take(6_999, 1)).toBeUndefined()
+    expect(take(7_000, 1)?.name, 'it still waits for what runs').toBeUndefined()
+    expect(lanes.wakeAt).toBe(32_000)
+    lanes.leave(warning)
+    expect(take(7_001, 1)).toBe(other)
+  })
+
   test('keeps others waiting for 30 s at most, before it starts and while it runs together', () => {
     const { lanes, add, take } = open(4)
     add('INFO', {}, 'hangs')
@@ -240,7 +261,7 @@ describe('a suspect', () => {
     const draws = [0.99, 0.5, 0, 0]
     const names: string[] = []
     for (const draw of draws) {
-      const ticket = lanes.take(0, () => draw) as Ticket
+      const ticket = lanes.take(0, () => draw, 0) as Ticket
       names.push(ticket.name)
       lanes.leave(ticket)
       lanes.free(ticket)

@@ -1,7 +1,8 @@
 import { describe, expect, test, vi } from 'vitest'
 import { jsonCodec } from '../src/codec.ts'
+import { Requeue } from '../src/index.ts'
 import { FakeClock } from './support/clock.ts'
-import { Bench, noteOf } from './support/consumer.ts'
+import { Bench, broken, noteOf } from './support/consumer.ts'
 
 describe('the crash guard', () => {
   test('sends what came more than maxDeliveries times to the dead letters, unrun', async () => {
@@ -73,6 +74,62 @@ describe('the crash guard', () => {
     ])
   })
 
+  test('runs none that may kill before what has been handled is settled, for 5 s at most', async () => {
+    const log: string[] = []
+    const bench = await new Bench({
+      handlers: [{ priorities: ['INFO'], handle: (n) => void log.push(n.event_type) }],
+    }).start()
+    const answers: ((taken: boolean) => void)[] = []
+    for (const event_type of ['first', 'second', 'third']) {
+      const deliveries = event_type === 'first' ? 1 : 4
+      const delivery = bench.driver.subscription().make({ event_type, deliveries })
+      delivery.answer = () => new Promise((resolve) => answers.push(resolve))
+      bench.driver.subscription().onDelivery(delivery)
+      await bench.clock.settle()
+    }
+    expect(log).toEqual(['first'])
+    answers[0]?.(true)
+    await bench.clock.settle()
+    expect(log).toHaveLength(2)
+    await bench.clock.advance(4_999)
+    expect(log).toHaveLength(2)
+    await bench.clock.advance(1)
+    expect(log).toHaveLength(3)
+    answers[1]?.(true)
+    answers[2]?.(false)
+    await bench.clock.settle()
+    expect(bench.listener.stats()).toMatchObject({ acked: 2, lost: 1, pending: 0 })
+  })
+
+  test('waits for no settlement that nobody will answer any more', async () => {
+    const handle = vi.fn()
+    const bench = await new Bench({ handlers: [{ priorities: ['INFO'], handle }] }).start()
+    const delivery = bench.driver.subscription().make()
+    delivery.answer = () => new Promise(() => {})
+    bench.driver.subscription().onDelivery(delivery)
+    await bench.clock.settle()
+    bench.driver.subscription().end(broken('UNAVAILABLE'))
+    await bench.clock.advance(6_000)
+    expect(bench.listener.stats()).toMatchObject({ lost: 1, pending: 0 })
+    bench.driver.deliver({ deliveries: 4 })
+    await bench.clock.settle()
+    expect(handle).toHaveBeenCalledTimes(2)
+  })
+
+  test('a requeue that cannot be had is no settlement to wait for', async () => {
+    const handle = vi.fn(({ event_type }) => {
+      if (event_type === 'again') throw new Requeue({ delayMs: 60_000 })
+    })
+    const bench = await new Bench({ handlers: [{ priorities: ['INFO'], handle }] }).start()
+    const delivery = bench.driver.subscription().make({ event_type: 'again' })
+    delivery.answer = () => Promise.reject(broken('UNSUPPORTED'))
+    bench.driver.subscription().onDelivery(delivery)
+    await bench.clock.settle()
+    bench.driver.deliver({ event_type: 'suspect', deliveries: 4 })
+    await bench.clock.settle()
+    expect(handle).toHaveBeenCalledTimes(2)
+  })
+
   test('keeps others waiting for 30 s at most', async () => {
     const log: string[] = []
     const bench = await new Bench({
@@ -114,10 +171,14 @@ describe('the crash guard', () => {
         for (const [message_id, deliveries] of [...open]) {
           open.set(message_id, deliveries + 1)
           const delivery = bench.driver.subscription().make({ message_id, deliveries: deliveries + 1 })
-          delivery.answer = () => {
-            if (!killed) open.delete(message_id)
-            return Promise.resolve(!killed)
-          }
+          // On its way for as long as the process needs to die.
+          delivery.answer = () =>
+            new Promise((resolve) => {
+              clock.defer(() => {
+                if (!killed) open.delete(message_id)
+                resolve(!killed)
+              })
+            })
           bench.driver.subscription().onDelivery(delivery)
         }
         await clock.settle()

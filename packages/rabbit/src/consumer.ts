@@ -37,9 +37,11 @@ export async function subscribe(
   const opened = await toFailures(openChannel(live, (connection) => connection.createChannel(), limits))
   const { channel } = opened
   const queue = queueName(destination.name, group)
+  const most = Math.min(prefetch, MOST)
   const consumer = new Consumer(
     live,
     channel,
+    most,
     (message) => ({
       destination,
       ...fromWire(message, topology.queueType === 'quorum'),
@@ -49,7 +51,7 @@ export async function subscribe(
   channel.on('close', () => consumer.end(ending(opened.error ?? live.error)))
   try {
     await bounded('declaring', topology.prepare(channel, destination, [queue]), limits)
-    await bounded('setting prefetch', channel.prefetch(Math.min(prefetch, MOST)), limits)
+    await bounded('setting prefetch', channel.prefetch(most), limits)
     const consume = channel.consume(queue, (message) => consumer.receive(message), { noAck: false })
     consumer.tag = (await bounded('consuming', consume, limits)).consumerTag
     return consumer
@@ -80,6 +82,8 @@ interface Turn {
   readonly handed: Promise<boolean>
   readonly resolve: (handed: boolean) => void
   readonly immediate: NodeJS.Immediate
+  /** One of them had come before. */
+  again: boolean
 }
 
 export class Consumer implements Subscription {
@@ -87,6 +91,7 @@ export class Consumer implements Subscription {
   tag: string | undefined
   readonly #live: Live
   readonly #channel: Channel
+  readonly #prefetch: number
   readonly #decode: (message: ConsumeMessage) => Omit<Delivery, 'ack' | 'requeue'>
   readonly #onDelivery: (delivery: Delivery) => void
   /** By delivery tag, which grows: what the broker regards as unsettled. */
@@ -101,6 +106,7 @@ export class Consumer implements Subscription {
   constructor(
     live: Live,
     channel: Channel,
+    prefetch: number,
     decode: (message: ConsumeMessage) => Omit<Delivery, 'ack' | 'requeue'>,
     onDelivery: (delivery: Delivery) => void,
   ) {
@@ -109,6 +115,7 @@ export class Consumer implements Subscription {
     })
     this.#live = live
     this.#channel = channel
+    this.#prefetch = prefetch
     this.#decode = decode
     this.#onDelivery = onDelivery
   }
@@ -133,7 +140,7 @@ export class Consumer implements Subscription {
     const { deliveryTag } = message.fields
     this.#unsettled.set(deliveryTag, 'open')
     // Too late for a handler: it comes back when the channel closes.
-    if (!this.#silent) this.#onDelivery(this.#toDelivery(deliveryTag, message))
+    if (!this.#silent) this.#onDelivery(this.#toDelivery(message))
   }
 
   pause(): Promise<void> {
@@ -186,10 +193,11 @@ export class Consumer implements Subscription {
     await bounded('closing', closing, limits).catch(() => this.#live.kill())
   }
 
-  #toDelivery(deliveryTag: number, message: ConsumeMessage): Delivery {
+  #toDelivery(message: ConsumeMessage): Delivery {
+    const { fields } = message
     let settled: { fate: Fate; handed: Promise<boolean> } | undefined
     const settle = (fate: Fate): Promise<boolean> => {
-      settled ??= { fate, handed: this.#settle(deliveryTag, fate) }
+      settled ??= { fate, handed: this.#settle(fields, fate) }
       return settled.fate === fate ? settled.handed : Promise.resolve(false)
     }
     return {
@@ -202,13 +210,15 @@ export class Consumer implements Subscription {
     }
   }
 
-  #settle(deliveryTag: number, fate: Fate): Promise<boolean> {
+  #settle({ deliveryTag, redelivered }: ConsumeMessage['fields'], fate: Fate): Promise<boolean> {
     if (this.#over) return Promise.resolve(false)
     this.#unsettled.set(deliveryTag, fate)
     if (this.#turn === undefined) {
       const { promise, resolve } = Promise.withResolvers<boolean>()
-      this.#turn = { handed: promise, resolve, immediate: setImmediate(() => this.#flush()) }
+      const immediate = setImmediate(() => this.#flush())
+      this.#turn = { handed: promise, resolve, immediate, again: false }
     }
+    this.#turn.again ||= redelivered
     return this.#turn.handed
   }
 
@@ -232,10 +242,22 @@ export class Consumer implements Subscription {
         else this.#unsettled.delete(tag)
       }
       if (joined > 0) this.#channel.ack(tagged(through), joined > 1)
-      turn.resolve(true)
+      if (turn.again) this.#actedOn(turn)
+      else turn.resolve(true)
     } catch {
       turn.resolve(false)
     }
+  }
+
+  /**
+   * The broker may never act on what it has read from a connection that ends right then, and a message that comes again
+   * may have a neighbour that kills the process. Setting what is set already is answered after all that came before.
+   */
+  #actedOn({ resolve }: Turn): void {
+    this.#channel.prefetch(this.#prefetch).then(
+      () => resolve(true),
+      () => resolve(false),
+    )
   }
 }
 

@@ -46,7 +46,7 @@ export class Dispatch {
     this.#clock = options.clock
     this.#lanes = new Lanes(options.concurrency)
     this.#alarm = new Alarm(options.clock, () => this.#ring())
-    this.#settlement = new Settlement(options, this.#alarm, () => this.#checkIdle())
+    this.#settlement = new Settlement(options, this.#alarm, () => this.#settled())
     this.#runner = new Runner(options, this.#alarm, (held) => this.#conclude(held))
     this.#random = () => options.clock.random()
   }
@@ -151,7 +151,7 @@ export class Dispatch {
     for (;;) {
       const now = this.#clock.now()
       if (this.#burst > 0 && (this.#burst >= BURST_STARTS || now - this.#burstAt >= BURST_MS)) break
-      const held = this.#lanes.take(now, this.#random)
+      const held = this.#lanes.take(now, this.#random, this.#settlement.settling)
       if (held === undefined) break
       if (this.#burst++ === 0) this.#beginBurst(now)
       this.#start(held)
@@ -282,6 +282,12 @@ export class Dispatch {
       held.dueAt = held.giveBackAt
       this.#lanes.add(held)
     }
+  }
+
+  #settled(): void {
+    // One that may kill the process has waited for it.
+    if (this.#lanes.suspects && this.#settlement.settling === 0) this.#schedule()
+    this.#checkIdle()
   }
 
   #checkIdle(): void {

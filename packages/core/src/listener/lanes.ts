@@ -15,13 +15,15 @@ const WEIGHTS: Readonly<Record<Priority, number>> = {
 
 /** For how long new starts wait at most, so that a suspect can run alone. */
 const ALONE_MS = 30_000
+/** And so long for the answers of a transport, which may never come. */
+const SETTLE_MS = 5_000
 
 /** What waits for a slot. What is not read-only is the lanes' to write. */
 export interface Item<T extends Linked<T>> extends Linked<T> {
   readonly queue: Queue<T>
   /** Items of one queue with the same key run one at a time, in the order in which they were added. */
   readonly key: string | undefined
-  /** It may kill the process: it runs while nothing else does. */
+  /** It may kill the process: it runs while nothing else does, and nothing is being settled. */
   readonly suspect: boolean
   holdsKey: boolean
 }
@@ -60,6 +62,8 @@ export class Lanes<T extends Item<T>> {
   #credit: number = WEIGHTS.CRITICAL
   #alone: T | undefined
   #aloneUntil: number = NEVER
+  #settleUntil: number = NEVER
+  #wakeAt: number = NEVER
   #sinceSuspect: number = NEVER
 
   constructor(concurrency: number) {
@@ -78,9 +82,14 @@ export class Lanes<T extends Item<T>> {
     return this.#running
   }
 
+  /** Whether one waits that may kill the process. */
+  get suspects(): boolean {
+    return this.#suspects.length > 0
+  }
+
   /** When {@link take} is to be asked again although nothing has happened. */
   get wakeAt(): number {
-    return this.#aloneUntil
+    return this.#aloneUntil === NEVER ? NEVER : this.#wakeAt
   }
 
   /** Makes the queue of one more destination. */
@@ -140,13 +149,14 @@ export class Lanes<T extends Item<T>> {
    *
    * @param now monotonic milliseconds
    * @param random draws from [0, 1)
+   * @param settling how many have ended, and would come again if the process died now
    */
-  take(now: number, random: () => number): T | undefined {
+  take(now: number, random: () => number, settling: number): T | undefined {
     if (this.#running >= this.#concurrency) return undefined
     if (this.#alone !== undefined && now < this.#aloneUntil) return undefined
     // A suspect takes the whole listener. In between, the others get as many starts as there are slots.
     if (this.#suspects.length > 0 && (this.#ready === 0 || this.#sinceSuspect >= this.#concurrency)) {
-      return this.#takeSuspect(now, random)
+      return this.#takeSuspect(now, random, settling)
     }
     this.#alone = undefined
     this.#aloneUntil = NEVER
@@ -190,12 +200,15 @@ export class Lanes<T extends Item<T>> {
    * Any of them, since nobody knows which one kills: with each death about half of the innocent have been
    * handled. Of each key only the first is among them, so that order is kept.
    */
-  #takeSuspect(now: number, random: () => number): T | undefined {
+  #takeSuspect(now: number, random: () => number, settling: number): T | undefined {
     if (this.#alone !== undefined || this.#aloneUntil === NEVER) {
       this.#alone = undefined
       this.#aloneUntil = now + ALONE_MS
+      this.#settleUntil = now + SETTLE_MS
     }
-    if (this.#running > 0 && now < this.#aloneUntil) return undefined
+    const settled = settling === 0 || now >= this.#settleUntil
+    this.#wakeAt = settled ? this.#aloneUntil : this.#settleUntil
+    if ((this.#running > 0 || !settled) && now < this.#aloneUntil) return undefined
     const [item] = this.#suspects.splice(Math.floor(random() * this.#suspects.length), 1) as [T]
     this.#sinceSuspect = 0
     this.#alone = item

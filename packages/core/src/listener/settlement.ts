@@ -24,6 +24,8 @@ export class Settlement {
   readonly #alarm: Alarm
   readonly #changed: () => void
   readonly #counts = { received: 0, acked: 0, dead: 0, dropped: 0, unmatched: 0, requeued: 0, lost: 0 }
+  /** How many are on their way to the broker. */
+  settling = 0
   /** The oldest first. */
   readonly held: Map<Delivery, Held> = new Map()
 
@@ -47,6 +49,7 @@ export class Settlement {
   end(held: Held, outcome: keyof Outcomes): void {
     if (held.over) return
     held.over = true
+    if (held.phase === 'settling') this.settling--
     this.held.delete(held.delivery)
     this.#counts[outcome]++
     this.#drop(held)
@@ -128,11 +131,13 @@ export class Settlement {
   ): Promise<void> {
     held.phase = 'settling'
     held.dueAt = NEVER
+    this.settling++
     let taken: unknown
     try {
       taken = await (outcome === 'requeued' ? held.delivery.requeue(options) : held.delivery.ack())
     } catch (error) {
       if (otherwise !== undefined && !held.over && toFailure(error).code === 'UNSUPPORTED') {
+        this.settling--
         otherwise()
         return
       }
