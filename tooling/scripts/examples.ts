@@ -1,12 +1,16 @@
 /**
  * `pnpm examples`: runs every `examples/<name>/main.ts` that has an `expected.txt` beside it, and compares what
  * it prints. `…` in a line of `expected.txt` stands for any run of characters. Names as arguments choose some.
+ *
+ * One that ends with 77 cannot run here, and says why on standard error: it is skipped.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { root } from './lib.ts'
+
+const SKIPPED = 77
 
 const chosen = process.argv.slice(2)
 const home = join(root, 'examples')
@@ -16,27 +20,36 @@ const examples = (existsSync(home) ? readdirSync(home) : [])
 
 let failed = 0
 for (const name of examples) {
-  const trouble = attempt(join(home, name))
-  console.log(`${trouble === undefined ? 'ok  ' : 'FAIL'} ${name}`)
-  if (trouble === undefined) continue
-  failed++
-  console.log(trouble.replace(/^/gm, '     '))
+  const { verdict, why } = attempt(join(home, name))
+  console.log(`${verdict} ${name}`)
+  if (why !== undefined) console.log(why.replace(/^/gm, '     '))
+  if (verdict === 'FAIL') failed++
 }
 if (examples.length === 0) console.log('no example has an expected.txt')
 if (failed > 0 || examples.length === 0) process.exitCode = 1
 
-/** What went wrong, or `undefined`. */
-function attempt(folder: string): string | undefined {
+interface Outcome {
+  readonly verdict: 'ok  ' | 'skip' | 'FAIL'
+  readonly why?: string
+}
+
+function attempt(folder: string): Outcome {
   const env = { ...process.env, NO_COLOR: '1' }
   const result = spawnSync(process.execPath, ['main.ts'], {
     cwd: folder,
     env,
     encoding: 'utf8',
-    timeout: 60_000,
+    // The first one that needs a broker may have to download it.
+    timeout: 180_000,
   })
-  if (result.error !== undefined) return `did not run to its end: ${result.error.message}\n${result.stdout}`
+  if (result.error !== undefined) {
+    return fail(`did not run to its end: ${result.error.message}\n${result.stdout}${result.stderr}`)
+  }
+  if (result.status === SKIPPED) return { verdict: 'skip', why: result.stderr.trimEnd() }
   if (result.status !== 0) {
-    return `ended with ${result.signal ?? `exit code ${result.status}`}\n${result.stdout}${result.stderr}`
+    return fail(
+      `ended with ${result.signal ?? `exit code ${result.status}`}\n${result.stdout}${result.stderr}`,
+    )
   }
   const expected = lines(readFileSync(join(folder, 'expected.txt'), 'utf8'))
   const actual = lines(result.stdout)
@@ -44,9 +57,13 @@ function attempt(folder: string): string | undefined {
     const [want, got] = [expected[at], actual[at]]
     if (want !== undefined && got !== undefined && matches(want, got)) continue
     const context = `line ${at + 1}\n  expected: ${want ?? '(nothing more)'}\n  printed:  ${got ?? '(nothing more)'}`
-    return `${context}\nall that it printed:\n${actual.join('\n')}`
+    return fail(`${context}\nall that it printed:\n${actual.join('\n')}`)
   }
-  return undefined
+  return { verdict: 'ok  ' }
+}
+
+function fail(why: string): Outcome {
+  return { verdict: 'FAIL', why }
 }
 
 function lines(text: string): string[] {
