@@ -440,6 +440,30 @@ export class Trial {
     }
   }
 
+  /** Whether connections can be cut: for a case of which a part needs that. */
+  get canCut(): boolean {
+    return this.harness.faults?.cut !== undefined || this.harness.broker.address !== undefined
+  }
+
+  /**
+   * A driver that can be cut off as by a crash: where the suite's proxy can see to it, for good. For a case that needs
+   * `cut`, or asks {@link canCut}.
+   */
+  async doomed(options: OpenOptions = {}): Promise<{ readonly driver: Driver; cutOff(): Promise<void> }> {
+    if (this.harness.broker.address === undefined) {
+      return { driver: await this.open(options), cutOff: () => this.fault('cut') }
+    }
+    const proxy = await this.proxy()
+    return {
+      driver: await this.open({ ...options, address: proxy.address }),
+      cutOff: async () => {
+        this.log.add('the proxy cuts all connections, and takes no others')
+        await proxy.refuse()
+        proxy.cut()
+      },
+    }
+  }
+
   /** Lets something befall the broker, in a case that needs `faults.<name>`. */
   async fault<K extends keyof Faults>(name: K, ...args: Parameters<Faults[K]>): Promise<void> {
     const { faults } = this.harness

@@ -5,6 +5,7 @@ import { CONFIRM } from './confirm.ts'
 import { CONTENT } from './content.ts'
 import { DELIVERY } from './delivery.ts'
 import { ERRORS } from './errors.ts'
+import { KEEPING } from './keeping.ts'
 import { LIFECYCLE } from './lifecycle.ts'
 import { RECOVER } from './recover.ts'
 import { SETTLEMENT } from './settlement.ts'
@@ -14,6 +15,7 @@ export const DEFINITIONS: readonly Definition[] = [
   ...LIFECYCLE,
   ...DELIVERY,
   ...SETTLEMENT,
+  ...KEEPING,
   ...CONTENT,
   ...CANCEL,
   ...ERRORS,
