@@ -54,7 +54,8 @@ export async function consuming(place: Place, rounds: number): Promise<Figure[]>
     const prefetch = await bestOf(PREFETCHES, raw)
     const costs = await meterTurns(
       { raw: raw(prefetch), listener: listening(prefetch) },
-      { rounds, ms: Number.NaN },
+      // A turn ends with the last message, however long that takes.
+      { rounds, ms: 0 },
     )
     return [
       {
@@ -67,7 +68,6 @@ export async function consuming(place: Place, rounds: number): Promise<Figure[]>
         what: 'the same, processor time of this process for each',
         ratio: ratio(processor(costs.listener), processor(costs.raw)),
         unit: '',
-        ceiling: 1.3,
       },
       {
         what: 'consuming with amqplib by hand, time for each',

@@ -37,7 +37,7 @@ export function envelope(message_id: string = randomUUID()): object {
 }
 
 /** How many messages are under way while a queue is filled. */
-const FILLING = 1_000
+const FILLING = 5_000
 
 export async function openPlace(url: string): Promise<Place> {
   const unique = `bench-${randomUUID().slice(0, 8)}`

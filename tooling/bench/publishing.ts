@@ -67,7 +67,6 @@ export async function publishing(place: Place, rounds: number): Promise<Figure[]
         what: 'the same, processor time of this process for each',
         ratio: ratio(processor(costs.notifier), processor(costs.raw)),
         unit: '',
-        ceiling: 1.3,
       },
       {
         what: 'the driver alone, messages a second / amqplib alone, both with bytes that are there already',
