@@ -35,6 +35,8 @@ test('a CRITICAL overtakes 50,000 DEBUGs that wait in RabbitMQ: at most 1 % of t
     driver: driver(),
     topics: [topic],
     concurrency: 16,
+    // Ten times more than may go first, so that the order in the process counts as well.
+    prefetch: 10 * OVERTAKEN,
     handlers: [
       {
         async handle({ priority }) {
