@@ -1,7 +1,12 @@
 import type { Destination } from '@notify/core'
-import type { OpenOptions } from './harness.ts'
 import type { Trial } from './trial.ts'
 import { until } from './wait.ts'
+
+export interface RemainsOptions {
+  readonly group?: string
+  /** What came elsewhere counts as well. */
+  readonly elsewhere?: () => readonly string[]
+}
 
 /**
  * The ids of what a group still has, each as often as it came: what a new member is brought, on a driver of its own,
@@ -12,17 +17,9 @@ export async function remains(
   trial: Trial,
   destination: Destination,
   expected: readonly string[],
-  options: {
-    readonly group?: string
-    readonly open?: OpenOptions
-    /** How much longer than a delivery it may take: a lease has to end. */
-    readonly moreMs?: number
-    /** What came elsewhere counts as well. */
-    readonly elsewhere?: () => readonly string[]
-  } = {},
+  { group, elsewhere = () => [] }: RemainsOptions = {},
 ): Promise<string[]> {
-  const { group, open, moreMs = 0, elsewhere = () => [] } = options
-  const driver = await trial.open(open)
+  const driver = await trial.open(leaseOf(trial))
   const inbox = await trial.subscribe(driver, destination, group === undefined ? {} : { group })
   const last = trial.message(destination)
   await trial.confirm(driver, [last])
@@ -32,9 +29,19 @@ export async function remains(
     const there = new Set(found())
     return expected.every((id) => there.has(id))
   }
-  await until(all, trial.times.deliverMs + moreMs)
+  await until(all, comesBackMs(trial))
   await trial.quiet()
   trial.evidence ??= 'round-trip'
   await trial.unsubscribe(inbox)
   return found().filter((id) => id !== last.id)
+}
+
+/** The shortest lease there is, for what comes back when one has run out. */
+export function leaseOf({ harness: { leaseMs } }: Trial): { leaseMs?: number } {
+  return leaseMs === undefined ? {} : { leaseMs }
+}
+
+/** How long it may take until something comes back that nobody gave back. */
+export function comesBackMs({ harness: { leaseMs = 0 }, times }: Trial): number {
+  return times.deliverMs + 2 * leaseMs
 }

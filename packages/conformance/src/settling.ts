@@ -49,3 +49,8 @@ export function sameMessage(trial: Trial, delivery: Delivery, message: OutboundM
   claims.equal(delivery.key, message.key, `${rule}, its key`)
   claims.equal(delivery.destination.name, message.destination.name, `${rule}, its destination`)
 }
+
+/** The groups by which a destination is consumed in a case: the default one, and one more where there are groups. */
+export function groupsOf({ capabilities }: Trial): { readonly group?: string }[] {
+  return capabilities.groups ? [{}, { group: 'audit' }] : [{}]
+}

@@ -4,7 +4,8 @@ import memory from '../../../packages/memory/test/harness.ts'
 import rabbit from '../../../packages/rabbit/test/harness.ts'
 import type { Base } from './saboteur.ts'
 
-const LOADS: Readonly<Partial<Record<Base, Load>>> = { memory, rabbit }
+const leased: Load = async () => ({ ...(await memory()), leaseMs: 60 })
+const LOADS: Readonly<Partial<Record<Base, Load>>> = { memory, leased, rabbit }
 
 export class Bases {
   readonly #loaded = new Map<Base, Promise<Harness>>()

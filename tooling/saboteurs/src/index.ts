@@ -4,6 +4,7 @@ import { CONFIRM } from './confirm.ts'
 import { CONTENT } from './content.ts'
 import { DELIVERY } from './delivery.ts'
 import { ERRORS } from './errors.ts'
+import { KEEPING } from './keeping.ts'
 import { LIFECYCLE } from './lifecycle.ts'
 import { RECOVER } from './recover.ts'
 import type { Saboteur } from './saboteur.ts'
@@ -14,6 +15,7 @@ export const SABOTEURS: readonly Saboteur[] = [
   ...LIFECYCLE,
   ...DELIVERY,
   ...SETTLEMENT,
+  ...KEEPING,
   ...CONTENT,
   ...CANCEL,
   ...ERRORS,

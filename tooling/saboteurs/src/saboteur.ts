@@ -26,8 +26,8 @@ export interface Saboteur {
   sabotage(): (driver: Driver, options: OpenOptions) => Driver
 }
 
-/** Around what a saboteur is put. */
-export type Base = 'memory' | 'template' | 'rabbit'
+/** Around what a saboteur is put. `leased`: memory, for cases about leases: it holds longer than any. */
+export type Base = 'memory' | 'leased' | 'template' | 'rabbit'
 
 /** The same harness, with a saboteur around every driver that it gives. */
 export function sabotaged(load: Load, { name, sabotage }: Pick<Saboteur, 'name' | 'sabotage'>): Load {

@@ -12,7 +12,7 @@ afterAll(() => bases.dispose())
 for (const saboteur of SABOTEURS) {
   const { name, case: id, caught, around = 'memory' } = saboteur
   test(`${id} catches ${name}, around ${around}`, {
-    tags: around === 'memory' ? [] : ['broker'],
+    tags: around === 'memory' || around === 'leased' ? [] : ['broker'],
     timeout: 240_000,
   }, async (context) => {
     const harness = await orSkip(context, bases.load(around))

@@ -4,7 +4,7 @@ import { idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
 import { idOf } from '../inbox.ts'
 import { remains } from '../remains.ts'
-import { Settling, sameMessage } from '../settling.ts'
+import { groupsOf, Settling, sameMessage } from '../settling.ts'
 import type { Trial } from '../trial.ts'
 
 export const SETTLEMENT: readonly Definition[] = [
@@ -14,9 +14,9 @@ export const SETTLEMENT: readonly Definition[] = [
     needs: ['subscribe'],
     budgetMs: 30_000,
     async prove(trial) {
-      for (const group of groupsOf(trial)) {
-        await acknowledgesSome(trial, group)
-        await acknowledgesAtTheEnd(trial, group)
+      for (const options of groupsOf(trial)) {
+        await acknowledgesSome(trial, options)
+        await acknowledgesAtTheEnd(trial, options)
       }
     },
   },
@@ -125,10 +125,6 @@ export const SETTLEMENT: readonly Definition[] = [
 /** More than the 20 after which some brokers drop a message. */
 const MANY = 25
 
-function groupsOf({ capabilities }: Trial): (string | undefined)[] {
-  return capabilities.groups ? [undefined, 'audit'] : [undefined]
-}
-
 /** Small and large ones, with and without headers and keys. */
 function mixed(trial: Trial, destination: Destination, count: number): OutboundMessage[] {
   const large = Math.min(65_536, Math.floor(trial.capabilities.maxMessageBytes / 2))
@@ -139,12 +135,11 @@ function mixed(trial: Trial, destination: Destination, count: number): OutboundM
   }))
 }
 
-async function acknowledgesSome(trial: Trial, group: string | undefined): Promise<void> {
+async function acknowledgesSome(trial: Trial, options: { readonly group?: string }): Promise<void> {
   const { claims } = trial
   const driver = await trial.open()
-  const orders = await trial.destination(`some-${group ?? 'default'}`)
+  const orders = await trial.destination(`some-${options.group ?? 'default'}`)
   const settling = new Settling(trial)
-  const options = group === undefined ? {} : { group }
   const inbox = await trial.subscribe(driver, orders, { ...options, onDelivery: () => {} })
   const sent = mixed(trial, orders, 24)
   await trial.confirm(driver, sent)
@@ -162,16 +157,15 @@ async function acknowledgesSome(trial: Trial, group: string | undefined): Promis
   const rule = 'what was acknowledged is gone for good, and nothing else'
   claims.sameIds(await remains(trial, orders, kept, options), kept, rule)
   claims.sameIds(await remains(trial, orders, [], options), [], rule)
-  if (group === undefined) await excludedOutside(trial, orders, idsOf(sent))
+  if (options.group === undefined) await excludedOutside(trial, orders, idsOf(sent))
 }
 
 /** Acks that are under way when the subscription is closed. */
-async function acknowledgesAtTheEnd(trial: Trial, group: string | undefined): Promise<void> {
+async function acknowledgesAtTheEnd(trial: Trial, options: { readonly group?: string }): Promise<void> {
   const { claims } = trial
   const driver = await trial.open()
-  const orders = await trial.destination(`end-${group ?? 'default'}`)
+  const orders = await trial.destination(`end-${options.group ?? 'default'}`)
   const settling = new Settling(trial)
-  const options = group === undefined ? {} : { group }
   const inbox = await trial.subscribe(driver, orders, { ...options, onDelivery: () => {} })
   const sent = trial.messages(orders, 12)
   await trial.confirm(driver, sent)
