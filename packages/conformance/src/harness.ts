@@ -21,7 +21,7 @@
  *
  * @module
  */
-import type { Destination, Driver, Priority } from '@notify/core'
+import type { Destination, Driver, OutboundMessage, Priority } from '@notify/core'
 
 /** Where something listens. */
 export interface Address {
@@ -51,6 +51,11 @@ export interface Harness {
   read?(destination: Destination): Promise<Reader>
   /** Puts a message into the destination's default group as a program would that knows nothing of this library. */
   inject?(destination: Destination, raw: RawMessage): Promise<void>
+  /**
+   * What makes a message one for which the broker refuses the whole request that it comes in, without the driver's
+   * knowing beforehand. Where there is no such thing, it is left out.
+   */
+  poison?(destination: Destination): Promise<Partial<OutboundMessage>>
   /** A driver over a connection that the harness made, and whether that connection is open. */
   borrow?(): Promise<{ readonly driver: Driver; isOpen(): Promise<boolean> }>
   /** What can befall the broker. Only for one that nobody else uses. */
