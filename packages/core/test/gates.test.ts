@@ -90,6 +90,35 @@ describe('an outage of the transport', () => {
     expect(mean).toBeLessThan(1_100)
   })
 
+  test('is probed also when the probe falls due between the look at what may go and the setting of the timer', async () => {
+    // As a real clock does, it goes on while one looks at it.
+    class GoingOn extends FakeClock {
+      override now(): number {
+        this.block(0.25)
+        return super.now()
+      }
+    }
+    const forgotten: number[] = []
+    for (let seed = 1; seed <= 40; seed++) {
+      const clock = new GoingOn(seed)
+      const driver = scripted({ reply: DOWN })
+      const notifier = createNotifier({
+        publisherId: 'test',
+        driver,
+        clock,
+        onFailure: () => {},
+        onStatus: () => {},
+        ...FOREVER,
+      })
+      notifier.info('a', {})
+      await clock.advance(30_000)
+      const probes = driver.calls.length
+      await clock.advance(10_000)
+      if (driver.calls.length === probes) forgotten.push(seed)
+    }
+    expect(forgotten).toEqual([])
+  })
+
   test('is probed as often as backoff.maxMs says where that is less than 2 s', async () => {
     const setup = emitting({ reply: DOWN, notifier: { ...FOREVER, backoff: { minMs: 10, maxMs: 50 } } })
     const times = timesOf(setup)

@@ -177,10 +177,11 @@ export class Sender {
   /** Hands over whatever may go now. Iterative: a driver that settles at once only makes it go round again. */
   #pump(): void {
     this.#pumping = true
+    let now = this.#clock.now()
     while (this.#scheduled && !this.#silent) {
       this.#scheduled = false
       this.#expireCalls()
-      const now = this.#clock.now()
+      now = this.#clock.now()
       for (const lane of this.#lanes.all) lane.endBackoff(now)
       for (
         let pick = this.#picker.next(now);
@@ -192,7 +193,7 @@ export class Sender {
     }
     this.#scheduled = false
     this.#pumping = false
-    this.#arm()
+    this.#arm(now)
   }
 
   #call({ lane, items, gates }: Pick): void {
@@ -319,8 +320,8 @@ export class Sender {
     })
   }
 
-  /** Asks to be woken when the next thing is due by itself. */
-  #arm(): void {
+  /** Asks to be woken when the next thing is due by itself. What fell due since `lookedAt` has not been seen yet. */
+  #arm(lookedAt: number): void {
     if (this.#stopped !== undefined || this.#buffer.messages === 0) return
     const now = this.#clock.now()
     if (this.#attemptClock.stopped) {
@@ -336,8 +337,8 @@ export class Sender {
     for (const { waiting, due, gate } of this.#lanes.all) {
       this.#alarm.by(due)
       const shut = transport.shut ? transport : gate
-      // One that is due already waits for room in the window, not for time.
-      if (waiting.size > 0 && shut.shut && shut.probe === undefined && shut.due > now)
+      // One that was due then waits for room in the window, not for time.
+      if (waiting.size > 0 && shut.shut && shut.probe === undefined && shut.due > lookedAt)
         this.#alarm.by(shut.due)
     }
   }
