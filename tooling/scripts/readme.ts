@@ -1,7 +1,7 @@
 /**
  * `pnpm readme`: writes what the README says of drivers and figures from where it is true: the drivers' own
- * capabilities, and `evidence/bench.json`, which `pnpm bench --save` makes. `--check` only compares, for CI, as it
- * does that docs/errors.md has a section for each code.
+ * capabilities, and `evidence/bench.json`, which `pnpm bench --save` makes. Writes docs/evidence.md as well. `--check`
+ * only compares, for CI, as it does that docs/errors.md has a section for each code.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,6 +10,7 @@ import { log } from '@notify/log'
 import { memory } from '@notify/memory'
 import { noop } from '@notify/noop'
 import { rabbit } from '@notify/rabbit'
+import { evidencePage } from './evidence.ts'
 import { root } from './lib.ts'
 
 interface Row {
@@ -44,6 +45,13 @@ else {
 if (written !== readme) {
   if (check) faults.push('README.md is not what pnpm readme would write')
   else writeFileSync(file, written)
+}
+
+const page = join(root, 'docs/evidence.md')
+const proof = evidencePage()
+if (!existsSync(page) || readFileSync(page, 'utf8') !== proof) {
+  if (check) faults.push('docs/evidence.md is not what pnpm readme would write')
+  else writeFileSync(page, proof)
 }
 
 const sections = [...readFileSync(join(root, 'docs/errors.md'), 'utf8').matchAll(/^## (.+)$/gm)].map(
