@@ -7,7 +7,8 @@ interface Evidence {
   readonly promise: string
   readonly title: string
   readonly commit: string
-  readonly changed?: readonly string[]
+  /** What differed from the commit. */
+  readonly changed?: string
   readonly date: string
   readonly versions: Readonly<Record<string, string>>
   readonly rounds: number
@@ -39,7 +40,7 @@ export function evidencePage(): string {
 }
 
 function row(evidence: Evidence): string[] {
-  const { promise, title, commit, changed = [], date, versions, rounds, unproven, figures } = evidence
+  const { promise, title, commit, changed, date, versions, rounds, unproven, figures } = evidence
   const minutes = Math.max(1, Math.round(evidence.durationMs / 60_000))
   return [
     `**${title}** (${programOf(promise)})`,
@@ -50,7 +51,7 @@ function row(evidence: Evidence): string[] {
     Object.entries(versions)
       .map(([name, version]) => `${name} ${version}`)
       .join('<br>'),
-    `${date}<br>${commit}${changed.length > 0 ? ` with ${changed.length} files changed` : ''}`,
+    `${date}<br>${commit}${changed === undefined ? '' : ', with changes'}`,
   ]
 }
 

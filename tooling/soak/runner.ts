@@ -150,7 +150,7 @@ function evidenceOf<Round extends object>(
     promise: promise.name,
     title: promise.title,
     commit,
-    ...(changed.length === 0 ? {} : { changed }),
+    ...(changed.length === 0 ? {} : { changed: changed.join(', ') }),
     date: new Date().toISOString().slice(0, 10),
     seed,
     versions: Object.fromEntries(sorted),
