@@ -11,7 +11,7 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 import { aborted, bounded, deadline } from './bounded.ts'
 import { lost, toFailure } from './classify.ts'
 import { closeChannel, type Link, type Live, openChannel } from './link.ts'
-import { queueName, type Topology } from './topology.ts'
+import { queueName, refuseName, type Topology } from './topology.ts'
 import { fromWire } from './wire.ts'
 
 /** AMQP's own limit, and 0 there means no limit at all. */
@@ -32,6 +32,8 @@ export async function subscribe(
     throw failure('UNSUPPORTED', 'from', 'RabbitMQ keeps nothing for a queue that is not there yet.')
   }
   if (signal.aborted) throw aborted(signal)
+  const refused = refuseName(destination.name, group)
+  if (refused !== undefined) throw refused
   const limits = deadline(options)
   const live = await link.connect(limits)
   const opened = await toFailures(openChannel(live, (connection) => connection.createChannel(), limits))

@@ -28,7 +28,7 @@ import { checkHealth, staticWarnings } from './health.ts'
 import { Link } from './link.ts'
 import { type Connection, checkRabbitOptions, hostsOf, type RabbitOptions } from './options.ts'
 import { Publisher } from './publisher.ts'
-import { queueName, topologyOf } from './topology.ts'
+import { queueName, refuseName, topologyOf } from './topology.ts'
 
 export type { Connection, RabbitOptions } from './options.ts'
 
@@ -78,7 +78,8 @@ export function rabbit(options: RabbitOptions = {}): RabbitDriver {
       const [first] = batch
       if (first === undefined) return
       // One destination per call, and few in all.
-      if (!queues.has(first.destination.name)) {
+      const { name } = first.destination
+      if (!queues.has(name) && refuseName(name) === undefined) {
         for (const queue of topology.queuesOf(first.destination)) queues.add(queue)
       }
       publisher.publish(batch, settle, call)

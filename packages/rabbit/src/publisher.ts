@@ -11,7 +11,7 @@ import type { ConfirmChannel } from 'amqplib'
 import { aborted, bounded, deadline } from './bounded.ts'
 import { classify, closed, lost, toFailure } from './classify.ts'
 import { closeChannel, type Link, type Live, type Opened, openChannel } from './link.ts'
-import type { Topology } from './topology.ts'
+import { refuseName, type Topology } from './topology.ts'
 import { toWire } from './wire.ts'
 
 /** How long a step that several calls wait for may take: each call has its own bound as well. */
@@ -74,7 +74,7 @@ export class Publisher {
 
   publish(batch: readonly OutboundMessage[], settle: Settle, call: CallOptions): void {
     const { signal } = call
-    const refused = this.#closed ? closed() : signal.aborted ? aborted(signal) : undefined
+    const refused = this.#refusal(batch, signal)
     const opened: Open[] = []
     for (const message of batch) {
       const failed = refused ?? this.#check(message)
@@ -105,7 +105,15 @@ export class Publisher {
     }
     const lane = this.#lane
     this.#lane = undefined
-    if (lane !== undefined) await closeChannel(lane.channel, lane.live, Math.min(call.timeoutMs, 1_000))
+    if (lane === undefined) return
+    const closing = closeChannel(lane.channel, lane.live, Math.min(call.timeoutMs, 1_000))
+    await bounded('closing a channel', closing, call).catch(() => {})
+  }
+
+  #refusal([first]: readonly OutboundMessage[], signal: AbortSignal): Failure | undefined {
+    if (this.#closed) return closed()
+    if (signal.aborted) return aborted(signal)
+    return first === undefined ? undefined : refuseName(first.destination.name)
   }
 
   #check(message: OutboundMessage): Failure | undefined {

@@ -1,4 +1,4 @@
-import type { Destination } from '@notify/core'
+import { type Destination, type Failure, failure } from '@notify/core'
 import type { Channel } from 'amqplib'
 import type { RabbitOptions } from './options.ts'
 
@@ -43,6 +43,16 @@ export function topologyOf(options: RabbitOptions): Topology {
       }
     },
   }
+}
+
+/** `*` and `#` stand for any word in what a queue is bound by, `@` begins a group, and RabbitMQ drops ends of lines. */
+const AMBIGUOUS = /[*#@\r\n]/
+
+/** Why a name cannot be had: what it leads to would not be its own. */
+export function refuseName(destination: string, group = ''): Failure | undefined {
+  if (!AMBIGUOUS.test(destination) && !AMBIGUOUS.test(group)) return undefined
+  const message = `RabbitMQ does not keep ${JSON.stringify(queueName(destination, group || undefined))} apart from others.`
+  return failure('INVALID', 'destination-name', message, { scope: 'destination' })
 }
 
 /** No topic and no group has an `@`. */

@@ -44,7 +44,7 @@ function tableOf(
 /** What was on the wire, whoever put it there. */
 export type Received = Pick<Delivery, 'body' | 'contentType' | 'headers' | 'key' | 'deliveries'>
 
-export function fromWire({ content, properties }: ConsumeMessage, counted: boolean): Received {
+export function fromWire({ content, fields, properties }: ConsumeMessage, counted: boolean): Received {
   const table = (properties.headers ?? {}) as Readonly<Record<string, unknown>>
   const headers: Record<string, string> = {}
   for (const name of Object.keys(table)) {
@@ -52,21 +52,29 @@ export function fromWire({ content, properties }: ConsumeMessage, counted: boole
     const plain = name.startsWith(HIDDEN) ? name.slice(HIDDEN.length) : name
     if (HEADER_NAME.test(plain)) headers[plain] = toText(table[name])
   }
-  const key = table[KEY]
+  const key = own(table, KEY)
   const { contentType } = properties as { contentType?: unknown }
   return {
     body: content,
     headers,
     ...(typeof contentType === 'string' ? { contentType } : {}),
     ...(typeof key === 'string' ? { key } : {}),
-    ...(counted ? { deliveries: deliveriesOf(table) } : {}),
+    ...(counted ? { deliveries: fields.redelivered ? deliveriesOf(table) : 1 } : {}),
   }
 }
 
-/** Quorum queues count what went before. Since 4.3 the one counts all deliveries, the other only failed ones. */
+/**
+ * Quorum queues count what went before. Since 4.3 the one counts all deliveries, the other only failed ones. What a
+ * message comes with the first time is not theirs: whoever forwards one forwards such headers as well.
+ */
 function deliveriesOf(table: Readonly<Record<string, unknown>>): number {
-  const before = Number(table['x-acquired-count'] ?? table['x-delivery-count'] ?? 0)
+  const before = Number(own(table, 'x-acquired-count') ?? own(table, 'x-delivery-count') ?? 0)
   return 1 + (Number.isSafeInteger(before) && before > 0 ? before : 0)
+}
+
+/** A table on the wire may have a `__proto__`, which amqplib takes for one. */
+function own(table: Readonly<Record<string, unknown>>, name: string): unknown {
+  return Object.hasOwn(table, name) ? table[name] : undefined
 }
 
 /** AMQP has numbers, tables, times and bytes as well. */

@@ -11,7 +11,7 @@ function received(
 ): ConsumeMessage {
   return {
     content: Buffer.from('x'),
-    fields: {},
+    fields: { redelivered: true },
     properties: { headers, ...properties },
   } as unknown as ConsumeMessage
 }
@@ -79,6 +79,18 @@ test.each([
   [{ 'x-delivery-count': 'many' }, 1],
 ])('deliveries are one more than the queue counted: %o', (table, deliveries) => {
   expect(fromWire(received(table), true).deliveries).toBe(deliveries)
+})
+
+test('a message that comes for the first time has come once, whatever it says', () => {
+  const message = received({ 'x-delivery-count': 90 })
+  const first = { ...message, fields: { ...message.fields, redelivered: false } }
+  expect(fromWire(first, true).deliveries).toBe(1)
+})
+
+test('what amqplib makes a prototype of is no key and no count', () => {
+  const table = Object.create({ 'notify-key': 'forged', 'x-delivery-count': 90, plain: 'forged' })
+  const { key, deliveries, headers } = fromWire(received(table), true)
+  expect({ key, deliveries, headers }).toEqual({ key: undefined, deliveries: 1, headers: {} })
 })
 
 test('no table, no content type: no trouble', () => {
