@@ -47,7 +47,7 @@ try {
   await create(api, { name: 'web-3', image: 'debian', memory_mb: 3_000 })
   await worker.says('web-3: attempt 1')
   await worker.kill()
-  await eventually(async () => (await oracle.consumers(`${topic}.info`)) === 0)
+  await eventually(async () => (await oracle.consumers(`${topic}.info`)) === 0, { withinMs: 20_000 })
   console.log('worker  is killed')
   await create(api, { name: 'web-4', image: 'debian', memory_mb: 64 })
   await create(api, { name: 'web-5', image: 'debian', memory_mb: 64 })
