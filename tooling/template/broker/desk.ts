@@ -84,7 +84,9 @@ export class Desk {
 
       // For administrators.
       case 'list':
-        return { messages: [...this.#queue(to, group).entries.values()].map(({ message }) => message) }
+        return {
+          messages: [...(this.#store.queue(to, group)?.entries.values() ?? [])].map(({ message }) => message),
+        }
       case 'count':
         return { count: this.#store.queue(to, group)?.entries.size ?? 0 }
       case 'consumers':
