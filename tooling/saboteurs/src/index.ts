@@ -4,6 +4,7 @@ import { CONFIRM } from './confirm.ts'
 import { CONTENT } from './content.ts'
 import { DELIVERY } from './delivery.ts'
 import { ERRORS } from './errors.ts'
+import { FLOW } from './flow.ts'
 import { KEEPING } from './keeping.ts'
 import { LIFECYCLE } from './lifecycle.ts'
 import { RECOVER } from './recover.ts'
@@ -18,6 +19,7 @@ export const SABOTEURS: readonly Saboteur[] = [
   ...KEEPING,
   ...CONTENT,
   ...CANCEL,
+  ...FLOW,
   ...ERRORS,
   ...CLOSE,
   ...CONFIRM,

@@ -5,10 +5,12 @@ import { CONFIRM } from './confirm.ts'
 import { CONTENT } from './content.ts'
 import { DELIVERY } from './delivery.ts'
 import { ERRORS } from './errors.ts'
+import { FLOW } from './flow.ts'
 import { KEEPING } from './keeping.ts'
 import { LIFECYCLE } from './lifecycle.ts'
 import { RECOVER } from './recover.ts'
 import { SETTLEMENT } from './settlement.ts'
+import { SILENCE } from './silence.ts'
 
 /** All cases, in the order in which they are run: what is cheap and basic first. */
 export const DEFINITIONS: readonly Definition[] = [
@@ -18,6 +20,8 @@ export const DEFINITIONS: readonly Definition[] = [
   ...KEEPING,
   ...CONTENT,
   ...CANCEL,
+  ...FLOW,
+  ...SILENCE,
   ...ERRORS,
   ...CLOSE,
   ...CONFIRM,
