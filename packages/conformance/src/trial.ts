@@ -253,6 +253,7 @@ export class Trial {
 
   /** Waits until each message of the call is settled. */
   async settled(call: Call, withinMs: number = PATIENCE_MS): Promise<void> {
+    this.#throwIfBroken()
     const done = await atMost(withinMs, call.settled)
     this.#throwIfBroken()
     const open = call.open.map(({ id }) => id)
