@@ -102,14 +102,20 @@ export function killOneNode(broker: RabbitBroker, seed: number): Promise<NodeKil
     const verdict = new Verdict()
     verdict.hold('it went on through the dead node', nodeOf(publishing, broker) !== victim)
     const survivor = broker.nodes.find((node) => node !== victim) as BrokerNode
-    const read = async (url: string, leave: boolean): Promise<string[]> =>
-      (await rabbitOracle(url, { withinMs: 60_000 }).read(orders.name, { leave })).map(
-        ({ id }) => id as string,
-      )
-    const stored = await read(survivor.url, true)
+    const read = async ({ name, url }: BrokerNode, leave: boolean): Promise<string[]> => {
+      try {
+        const all = await rabbitOracle(url, { withinMs: 60_000 }).read(orders.name, { leave })
+        return all.map(({ id }) => id as string)
+      } catch (cause) {
+        const about = ['messages_ready', 'messages_unacknowledged', 'consumers', 'leader', 'online']
+        const state = await broker.ctl('list_queues', 'name', ...about)
+        throw new Error(`seed ${seed}: ${name}: ${(cause as Error).message}\n${state}`, { cause })
+      }
+    }
+    const stored = await read(survivor, true)
     await victim.restart()
     await broker.settled()
-    const again = await read(victim.url, false)
+    const again = await read(victim, false)
 
     const failed = [...outcomes].filter((entry): entry is [string, Failure] => entry[1] !== 'confirmed')
     const kept = [...outcomes.keys()].filter((id) => outcomes.get(id) === 'confirmed')
