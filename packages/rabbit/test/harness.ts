@@ -38,12 +38,17 @@ export default async function load(): Promise<Harness> {
       return {
         all: async () => ((await oracle.exists(name)) ? (await oracle.read(name)).map(toStored) : []),
         count: async () => ((await oracle.exists(name)) ? oracle.count(name) : 0),
-        consumers: async (group) => oracle.consumers(group === undefined ? name : `${name}@${group}`),
+        async consumers(group) {
+          const queue = group === undefined ? name : `${name}@${group}`
+          return (await oracle.exists(queue)) ? oracle.consumers(queue) : 0
+        },
       }
     },
     inject: ({ name }, raw) => publishRaw(url, name, raw),
     async borrow() {
       const connection = await connect(url)
+      // It outlives the broker.
+      connection.on('error', () => {})
       const channel = await connection.createChannel()
       const isOpen = () =>
         channel.checkExchange('amq.topic').then(

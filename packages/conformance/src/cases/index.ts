@@ -6,15 +6,19 @@ import { CONTENT } from './content.ts'
 import { DELIVERY } from './delivery.ts'
 import { ERRORS } from './errors.ts'
 import { FLOW } from './flow.ts'
+import { INSTANCES } from './instances.ts'
 import { KEEPING } from './keeping.ts'
 import { LIFECYCLE } from './lifecycle.ts'
 import { RECOVER } from './recover.ts'
 import { SETTLEMENT } from './settlement.ts'
 import { SILENCE } from './silence.ts'
+import { SUBSCRIPTIONS } from './subscriptions.ts'
+import { REFUSALS } from './unsupported.ts'
 
 /** All cases, in the order in which they are run: what is cheap and basic first. */
 export const DEFINITIONS: readonly Definition[] = [
   ...LIFECYCLE,
+  ...SUBSCRIPTIONS,
   ...DELIVERY,
   ...SETTLEMENT,
   ...KEEPING,
@@ -23,6 +27,8 @@ export const DEFINITIONS: readonly Definition[] = [
   ...FLOW,
   ...SILENCE,
   ...ERRORS,
+  ...REFUSALS,
+  ...INSTANCES,
   ...CLOSE,
   ...CONFIRM,
   ...RECOVER,

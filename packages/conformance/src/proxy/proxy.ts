@@ -37,6 +37,8 @@ export interface TcpProxy extends AsyncDisposable {
   readonly accepted: number
   /** How many are open, on either side. */
   readonly open: number
+  /** How many of them the client has not ended. */
+  readonly clients: number
   /** The same URL, through the proxy. */
   through(url: string): string
   /** Resets all connections, on both sides. */
@@ -77,11 +79,19 @@ export async function openProxy(target: Address, { seed = 1, tls }: ProxyOptions
   const up = new Traffic(random, pumpAll)
   const down = new Traffic(random, pumpAll)
   let accepted = 0
+  let clients = 0
   let vanishing = false
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, admit)
 
   function admit(wire: Socket): void {
     accepted++
+    clients++
+    let over = false
+    const end = (): void => {
+      if (!over) clients--
+      over = true
+    }
+    wire.once('end', end).once('close', end)
     if (vanishing) {
       wire.resume().on('error', () => {})
       register({ sockets: [wire], flows: [] })
@@ -150,6 +160,9 @@ export async function openProxy(target: Address, { seed = 1, tls }: ProxyOptions
     },
     get open() {
       return links.size
+    },
+    get clients() {
+      return clients
     },
     through(url) {
       const copy = new URL(url)
