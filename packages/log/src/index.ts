@@ -89,6 +89,7 @@ export function log(options: LogOptions = {}): Driver {
     capabilities: CAPABILITIES,
 
     publish(batch, settle, { signal }) {
+      if (batch.length === 0) return
       const call = new Call(batch, settle, signal, () => {
         calls.delete(call)
         if (calls.size === 0) onDrained()
