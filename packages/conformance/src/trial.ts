@@ -285,7 +285,7 @@ export class Trial {
     options: SubscriptionOptions = {},
     inbox: Inbox = new Inbox(destination),
   ): Promise<{ readonly value?: Inbox; readonly error?: unknown }> {
-    const { group, from, prefetch = 100, onDelivery = (delivery) => this.#acknowledge(delivery) } = options
+    const { group, from, prefetch = 100, onDelivery = (delivery) => this.acknowledge(delivery) } = options
     const signal = options.signal ?? firesAfter(PATIENCE_MS)
     const source = group === undefined ? { destination } : { destination, group }
     this.log.add(`subscribe to ${destination.name}${group === undefined ? '' : ` as ${group}`}`)
@@ -322,7 +322,8 @@ export class Trial {
     return { value: inbox }
   }
 
-  #acknowledge(delivery: Delivery): void {
+  /** Acknowledges it. That `ack` does not reject is seen to; what it answers, is not. */
+  acknowledge(delivery: Delivery): void {
     ;(async () => delivery.ack())().catch((error: unknown) => this.#broke('ack must not reject', error))
   }
 
