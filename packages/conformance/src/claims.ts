@@ -69,10 +69,10 @@ export class Claims {
   }
 
   bytes(actual: Uint8Array, expected: Uint8Array, rule: string): void {
+    const same = Buffer.compare(actual, expected) === 0
     const length = Math.min(actual.length, expected.length)
-    let at = 0
+    let at = same ? length : 0
     while (at < length && actual[at] === expected[at]) at++
-    const same = at === actual.length && at === expected.length
     const [had, wanted] = [actual[at], expected[at]].map((byte) => byte?.toString(16) ?? 'the end')
     const difference = `${actual.length} bytes of ${expected.length}, the first difference at ${at}: ${had} for ${wanted}`
     this.check(same, rule, difference)
