@@ -16,11 +16,16 @@ export interface Request {
   readonly password?: string
 }
 
+interface Member extends Consumer {
+  readonly queue: Queue
+  pause(): void
+}
+
 /** One connection. */
 export interface Session {
   /** It has said hello, with the right password. */
   greeted: boolean
-  readonly consumers: Map<number, Consumer & { readonly queue: Queue }>
+  readonly consumers: Map<number, Member>
   send(line: object): void
 }
 
@@ -47,70 +52,52 @@ export class Desk {
   /** What the answer says, beyond yes. */
   handle(session: Session, request: Request): object {
     if (!session.greeted && request.do !== 'hello') refuse('password')
-    const { to, group = null, groups } = request
-    switch (request.do) {
-      case 'hello':
-        if (this.#password !== undefined && request.password !== this.#password) refuse('password')
-        session.greeted = true
-        this.#sessions.add(session)
-        // Behind the answer.
-        if (this.#alarm) queueMicrotask(() => session.send({ event: 'blocked' }))
-        return {}
-      case 'ping':
-        return {}
-      case 'declare':
-        this.#change({ is: 'declared', to, groups })
-        return {}
-      case 'check':
-        for (const each of groups) this.#queue(to, each)
-        return {}
-      case 'publish':
-        this.#publish(request)
-        return {}
-      case 'subscribe':
-        this.#subscribe(session, request)
-        return {}
-      case 'pause':
-        consumerOf(session, request).credit = 0
-        return {}
-      case 'unsubscribe':
-        this.#drop(consumerOf(session, request))
-        session.consumers.delete(request.consumer)
-        return {}
-      case 'ack':
-      case 'requeue':
-        this.#settle(consumerOf(session, request), request)
-        return {}
+    if (!Object.hasOwn(this.#duties, request.do)) refuse('unknown-request')
+    return (this.#duties[request.do]?.(request, session) as object | undefined) ?? {}
+  }
 
-      // For administrators.
-      case 'list':
-        return {
-          messages: [...(this.#store.queue(to, group)?.entries.values() ?? [])].map(({ message }) => message),
-        }
-      case 'count':
-        return { count: this.#store.queue(to, group)?.entries.size ?? 0 }
-      case 'consumers':
-        return { count: this.#store.queue(to, group)?.consumers ?? 0 }
-      case 'remove':
-        this.#change({ is: 'removed', to })
-        return {}
-      case 'limit':
-        this.#change({ is: 'limited', to, most: request.most })
-        return {}
-      case 'block':
-      case 'unblock':
-        this.#alarm = request.do === 'block'
-        for (const each of this.#sessions) each.send({ event: `${request.do}ed` })
-        return {}
-      default:
-        return refuse('unknown-request')
-    }
+  readonly #duties: Readonly<Record<string, (request: Request, session: Session) => unknown>> = {
+    hello: (request, session) => this.#greet(session, request),
+    ping: () => undefined,
+    declare: ({ to, groups }) => this.#change({ is: 'declared', to, groups }),
+    check: ({ to, groups }) => groups.forEach((group) => void this.#queue(to, group)),
+    publish: (request) => this.#publish(request),
+    subscribe: (request, session) => this.#subscribe(session, request),
+    pause: (request, session) => consumerOf(session, request).pause(),
+    unsubscribe: (request, session) => this.#unsubscribe(session, request),
+    ack: (request, session) => this.#settle(consumerOf(session, request), request),
+    requeue: (request, session) => this.#settle(consumerOf(session, request), request),
+
+    // For administrators. What is not there is empty.
+    list: ({ to, group = null }) => {
+      const entries = this.#store.queue(to, group)?.entries.values() ?? []
+      return { messages: Array.from(entries, ({ message }) => message) }
+    },
+    count: ({ to, group = null }) => ({ count: this.#store.queue(to, group)?.entries.size ?? 0 }),
+    consumers: ({ to, group = null }) => ({ count: this.#store.queue(to, group)?.consumers ?? 0 }),
+    remove: ({ to }) => this.#change({ is: 'removed', to }),
+    limit: ({ to, most }) => this.#change({ is: 'limited', to, most }),
+    block: () => this.#alert(true),
+    unblock: () => this.#alert(false),
   }
 
   /** What was delivered there and not settled, goes to others. */
   leave(session: Session): void {
     this.#sessions.delete(session)
     for (const consumer of session.consumers.values()) this.#drop(consumer)
+  }
+
+  #greet(session: Session, { password }: Request): void {
+    if (this.#password !== undefined && password !== this.#password) refuse('password')
+    session.greeted = true
+    this.#sessions.add(session)
+    // Behind the answer.
+    if (this.#alarm) queueMicrotask(() => session.send({ event: 'blocked' }))
+  }
+
+  #alert(alarm: boolean): void {
+    this.#alarm = alarm
+    for (const session of this.#sessions) session.send({ event: alarm ? 'blocked' : 'unblocked' })
   }
 
   #change(record: Change): void {
@@ -135,23 +122,31 @@ export class Desk {
 
   #subscribe(session: Session, { consumer: id, to, group = null, credit }: Request): void {
     const queue = this.#queue(to, group)
-    const consumer = {
+    const consumer: Member = {
       queue,
       unsettled: new Map(),
       credit,
+      pause() {
+        this.credit = 0
+      },
       deliver: ({ number, deliveries, message }) =>
         session.send({ event: 'deliver', consumer: id, delivery: number, deliveries, message }),
       end() {
         session.consumers.delete(id)
         session.send({ event: 'ended', consumer: id, error: 'no-destination' })
       },
-    } satisfies Consumer & { queue: Queue }
+    }
     session.consumers.set(id, consumer)
     queue.add(consumer)
     this.#deliver(queue)
   }
 
-  #settle({ queue, unsettled }: Consumer & { queue: Queue }, request: Request): void {
+  #unsubscribe(session: Session, request: Request): void {
+    this.#drop(consumerOf(session, request))
+    session.consumers.delete(request.consumer)
+  }
+
+  #settle({ queue, unsettled }: Member, request: Request): void {
     const entry = unsettled.get(request.delivery) ?? refuse('no-delivery')
     unsettled.delete(entry.number)
     const { to, group } = queue
@@ -160,7 +155,7 @@ export class Desk {
     this.#deliver(queue)
   }
 
-  #drop(consumer: Consumer & { queue: Queue }): void {
+  #drop(consumer: Member): void {
     consumer.queue.drop(consumer)
     this.#deliver(consumer.queue)
   }
@@ -176,7 +171,7 @@ export class Desk {
   }
 }
 
-function consumerOf({ consumers }: Session, { consumer }: Request): Consumer & { queue: Queue } {
+function consumerOf({ consumers }: Session, { consumer }: Request): Member {
   return consumers.get(consumer) ?? refuse('no-consumer')
 }
 

@@ -53,7 +53,9 @@ export class Consumer implements Subscription {
 
   async open(credit: number): Promise<void> {
     const { destination, group = null } = this.#source
-    await this.#ask('subscribe', { to: destination.name, group, credit })
+    // JSON has no infinity.
+    const most = Math.min(credit, Number.MAX_SAFE_INTEGER)
+    await this.#ask('subscribe', { to: destination.name, group, credit: most })
   }
 
   receive({ delivery = 0, deliveries = 1, message }: Received): void {

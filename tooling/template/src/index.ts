@@ -26,7 +26,7 @@ import { Link } from './connection.ts'
 import { Consumer } from './consumer.ts'
 import { Publisher } from './publisher.ts'
 import { Topology } from './topology.ts'
-import { aborted, checkName, closed, toFailure } from './wire.ts'
+import { aborted, checkName, classify, closed, toFailure } from './wire.ts'
 
 /** Options of {@link acme}. */
 export interface AcmeOptions {
@@ -103,7 +103,7 @@ export function acme(options: AcmeOptions = {}): AcmeDriver {
         const limits = deadline(call)
         const connection = await bounded(link.connect(), limits)
         await bounded(connection.ask({ do: 'ping' }), limits)
-        if (link.status.state === 'blocked') throw toFailure({ code: 'blocked' })
+        if (link.status.state === 'blocked') throw classify({ code: 'blocked' })
         return { ok: true, warnings }
       } catch (error) {
         return { ok: false, warnings, failure: toFailure(error) }

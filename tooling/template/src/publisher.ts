@@ -116,7 +116,8 @@ export class Publisher {
         connection.prepared.add(name)
       }
       for (const open of opened) {
-        if (connection.drained !== undefined) await bounded(connection.drained, limits)
+        const { drained } = connection
+        if (drained !== undefined) await bounded(drained, limits)
         this.#write(connection, name, open)
       }
     } catch (error) {
