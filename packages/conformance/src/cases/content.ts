@@ -52,10 +52,13 @@ const CARRIED: readonly Definition[] = [
     budgetMs: 60_000,
     async prove(trial) {
       const { maxMessageBytes } = trial.capabilities
-      const wanted = [1_024, 65_536, 131_072, 262_144, 2 ** 20].flatMap((size) => [size - 1, size, size + 1])
-      const sizes = new Set(
-        [...wanted, maxMessageBytes].filter((size) => size <= Math.min(maxMessageBytes, LARGEST)),
-      )
+      const boundaries = [1_024, 65_536, 131_072, 262_144, 2 ** 20].flatMap((size) => [
+        size - 1,
+        size,
+        size + 1,
+      ])
+      const largest = Math.min(maxMessageBytes, LARGEST)
+      const sizes = new Set([...boundaries.filter((size) => size <= largest), largest])
       const bytes = noise(trial)
       await atBothEnds(trial, (destination) =>
         [...sizes].map((size, index) => {
@@ -169,7 +172,7 @@ const CARRIED: readonly Definition[] = [
 export const CONTENT: readonly Definition[] = [...CARRIED, ...HOSTILE]
 
 /** Beyond this size a body says nothing new. */
-const LARGEST = 2 ** 20 + 1
+const LARGEST = 16 * 2 ** 20
 
 /** Messages that are known by a header. Those that the driver does not take are left out. */
 function named(
@@ -192,13 +195,17 @@ function fits({ capabilities }: Trial, message: OutboundMessage): boolean {
 /** Bytes of which no part is like another. */
 function noise({ random }: Trial): Uint8Array {
   return new Uint8Array(
-    Uint32Array.from({ length: LARGEST / 4 + 1_000 }, () => random.between(0, 2 ** 32 - 1)).buffer,
+    Uint32Array.from({ length: 2 ** 18 + 1_000 }, () => random.between(0, 2 ** 32 - 1)).buffer,
   )
 }
 
-/** A part of them, as large as is wanted, that begins with what is known. */
+/** A body of that size which says what it is of, and is otherwise made of `bytes`, from there on. */
 function cut(bytes: Uint8Array, from: number, head: Uint8Array, size: number): Uint8Array {
-  const body = bytes.slice(from, from + size)
+  const body = new Uint8Array(size)
+  for (let at = 0; at < size; at += bytes.length) {
+    const part = bytes.subarray(at === 0 ? from : 0)
+    body.set(part.subarray(0, size - at), at)
+  }
   body.set(head.subarray(0, size))
   return body
 }

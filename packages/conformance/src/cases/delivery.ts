@@ -40,7 +40,7 @@ const BASICS: readonly Definition[] = [
 
       if (!trial.subscribes) return
       const onward = await trial.destination('onward')
-      const acknowledge = inTens()
+      const acknowledge = inTens(trial)
       const inbox = await trial.subscribe(driver, onward, { prefetch: 50, onDelivery: acknowledge.late })
       const sent = trial.messages(onward, 400)
       await flood(trial, driver, sent)
@@ -133,14 +133,17 @@ const BASICS: readonly Definition[] = [
       trial.claims.sameIds(stored, idsOf(kept), 'what is to be delayed later is stored')
 
       const orders = await trial.destination()
-      const sent = trial.messages(orders, 6)
-      const [parting = '', twice = '', once = '', atOnce = '', tooLong = '', plain = ''] = idsOf(sent)
+      const sent = trial.messages(orders, 7)
+      const [parting = '', longest = '', twice = '', once = '', atOnce = '', tooLong = '', plain = ''] =
+        idsOf(sent)
+      const maxMs = trial.capabilities.delay === false ? 0 : trial.capabilities.delay.maxMs
       const patience = new Patience(
         trial,
         new Map([
-          [parting, [900]],
-          [twice, [300, 600]],
-          [once, [500]],
+          [parting, [Math.min(900, maxMs)]],
+          [longest, [Math.min(maxMs, LONGEST_MS)]],
+          [twice, [Math.min(300, maxMs), Math.min(600, maxMs)]],
+          [once, [Math.min(500, maxMs)]],
           [atOnce, [0]],
         ]),
       )
@@ -156,8 +159,10 @@ const BASICS: readonly Definition[] = [
       const refused: Promise<void>[] = []
       const inbox = await trial.subscribe(driver, orders, {
         onDelivery(delivery) {
-          if (idOf(delivery.body) === tooLong) refused.push(refuses(trial, delivery))
-          else patience.take(delivery)
+          if (idOf(delivery.body) !== tooLong) return patience.take(delivery)
+          const refusing = refuses(trial, delivery)
+          refusing.catch(() => {})
+          refused.push(refusing)
         },
       })
       await trial.confirm(driver, sent.slice(1))
@@ -168,8 +173,11 @@ const BASICS: readonly Definition[] = [
       )
       await patience.handedBack()
       await Promise.all(refused)
+      if (maxMs > FAR_OFF_MS) {
+        trial.claims.equal(inbox.of(longest).length, 1, 'what has the longest delay does not come back yet')
+      }
       trial.claims.sameIds(
-        inbox.ids,
+        inbox.ids.filter((id) => id !== longest),
         [parting, twice, twice, twice, once, once, atOnce, atOnce, tooLong, plain],
         'each comes once more for each time that it was given back',
       )
@@ -182,10 +190,10 @@ export const DELIVERY: readonly Definition[] = [...BASICS, ...DESTINATIONS, ...G
 const CLOSE_MS = 3_000
 
 /** Acknowledges late, ten at a time, the last one first. */
-function inTens(): { late(delivery: Delivery): void; rest(): void } {
+function inTens(trial: Trial): { late(delivery: Delivery): void; rest(): void } {
   const held: Delivery[] = []
   const rest = (): void => {
-    for (const delivery of held.splice(0).reverse()) void delivery.ack()
+    for (const delivery of held.splice(0).reverse()) trial.acknowledge(delivery)
   }
   return {
     rest,
@@ -216,11 +224,14 @@ class Patience {
     const delayMs = this.#delays.get(id)?.shift()
     if (delayMs === undefined) {
       this.#done.add(id)
-      void delivery.ack()
+      this.#trial.acknowledge(delivery)
       return
     }
     this.#due.set(id, this.#trial.elapsedMs + delayMs)
-    this.#handed.push(delivery.requeue({ delayMs }))
+    const handed = (async () => delivery.requeue({ delayMs }))()
+    // It is asked for later.
+    handed.catch(() => {})
+    this.#handed.push(handed)
   }
 
   isDone(id: string): boolean {
@@ -237,6 +248,10 @@ class Patience {
   }
 }
 
+/** More than anybody waits for, and than a timer of 32 bits can. */
+const LONGEST_MS = 2 ** 53 - 1
+/** Longer than this case takes. */
+const FAR_OFF_MS = 120_000
 /** A broker's clock has a grain. */
 const GRAIN_MS = 2
 

@@ -26,9 +26,8 @@ export const DESTINATIONS: readonly Definition[] = [
       }
 
       if (!trial.subscribes) return
-      const onward = await neighbours(trial, 'onward', ['INFO', 'ERROR'])
-      const inboxes = []
-      for (const destination of onward) inboxes.push(await trial.subscribe(driver, destination))
+      const onward = await neighbours(trial, 'onward', PRIORITIES)
+      const inboxes = await Promise.all(onward.map((destination) => trial.subscribe(driver, destination)))
       const sent = onward.map((destination) => trial.messages(destination, 3))
       await Promise.all(sent.map((messages) => trial.confirm(driver, messages)))
       for (const [index, inbox] of inboxes.entries()) await delivered(trial, inbox, sent[index] ?? [])

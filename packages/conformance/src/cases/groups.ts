@@ -18,21 +18,22 @@ export const GROUPS: readonly Definition[] = [
       const orders = await trial.destination()
       const held: Delivery[] = []
       const billing = await trial.subscribe(driver, orders, { group: 'billing' })
+      const stock = await trial.subscribe(driver, orders, { group: 'stock' })
       const audit = await trial.subscribe(other, orders, {
         group: 'audit',
         onDelivery: (delivery) => void held.push(delivery),
       })
       const sent = assorted(trial, orders, 40)
       await trial.confirm(driver, sent)
-      await delivered(trial, billing, sent)
+      for (const inbox of [billing, stock]) await delivered(trial, inbox, sent)
       // What one group has acknowledged is still the other's: it comes back to it, too.
       await delivered(trial, audit, sent)
       await trial.unsubscribe(audit)
       const again = await trial.subscribe(other, orders, { group: 'audit' })
       await delivered(trial, again, sent)
       await trial.quiet()
-      for (const inbox of [billing, again]) {
-        trial.claims.sameIds(inbox.ids, idsOf(sent), 'each of two groups gets all, once')
+      for (const inbox of [billing, stock, again]) {
+        trial.claims.sameIds(inbox.ids, idsOf(sent), 'each group gets all, once')
       }
       const stored = await trial.storedIds(orders, sent.length)
       trial.claims.sameIds(stored, idsOf(sent), 'what named groups take, the default one still has')
@@ -56,7 +57,7 @@ export const GROUPS: readonly Definition[] = [
     async prove(trial) {
       const driver = await trial.open()
       const orders = await trial.destination()
-      const before = assorted(trial, orders, 30)
+      const before = assorted(trial, orders, 300)
       await trial.confirm(driver, before)
       const old = await trial.subscribe(driver, orders, { group: 'old', from: 'earliest' })
       const late = await trial.subscribe(driver, orders, { group: 'late', from: 'new' })
@@ -125,7 +126,7 @@ export const GROUPS: readonly Definition[] = [
 const PREFETCH = 5
 const SHARED = 60
 
-/** Three members, two of them of one driver. Of what they got, and settled, none is the other's. */
+/** Several members, some of them of one driver, and one late where messages are shared one by one. Of what they got, and settled, none is the other's. */
 async function share(trial: Trial, destination: Destination, group: string | undefined): Promise<void> {
   const whose = group === undefined ? 'the default group' : 'a named group'
   const [driver, other] = [await trial.open(), await trial.open()]
@@ -134,22 +135,27 @@ async function share(trial: Trial, destination: Destination, group: string | und
   let holding = byMessage
   const onDelivery = (delivery: Delivery): void => {
     if (holding) held.push(delivery)
-    else void delivery.ack()
+    else trial.acknowledge(delivery)
   }
   const members: Inbox[] = []
-  for (const each of [driver, driver, other]) {
+  const join = async (each: Driver): Promise<void> => {
     const how = { prefetch: PREFETCH, onDelivery, ...(group === undefined ? {} : { group }) }
     members.push(await trial.subscribe(each, destination, how))
   }
+  for (const each of [driver, driver, other]) await join(each)
   const sent = trial.messages(destination, SHARED, (index) => ({ key: `key-${index}` }))
   await trial.confirm(other, sent)
   if (byMessage) {
     // Each is full after a few, so that there is something for everybody.
     const rule = `${whose}: every member gets a part`
-    await trial.until(() => members.every(({ deliveries }) => deliveries.length > 0), rule)
+    const allHave = (): boolean => members.every(({ deliveries }) => deliveries.length > 0)
+    await trial.until(allHave, rule)
+    // What others hold is not for one that joins late.
+    await join(other)
+    await trial.until(allHave, rule)
   }
   holding = false
-  for (const delivery of held) void delivery.ack()
+  for (const delivery of held) trial.acknowledge(delivery)
 
   const ids = (): string[] => members.flatMap((member) => member.ids)
   const all = (): boolean => new Set(ids()).size >= sent.length

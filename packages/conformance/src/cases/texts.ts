@@ -157,6 +157,7 @@ export const KEYS: readonly string[] = [
   '"quoted"',
   'YQ==',
   'k'.repeat(255),
+  'ü'.repeat(255),
 ]
 
 /** What ends a line, a text or a path, and what stands for any word or for all. */
