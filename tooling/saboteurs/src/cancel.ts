@@ -1,5 +1,4 @@
 import type { Driver, Failure, OutboundMessage, Settle } from '@notify/core'
-import { open } from './deliveries.ts'
 import { like, type Saboteur } from './saboteur.ts'
 
 export const CANCEL: readonly Saboteur[] = [
@@ -122,7 +121,7 @@ export const CANCEL: readonly Saboteur[] = [
     name: 'abort-then-sends',
     case: 'ABT-01',
     caught: /what was aborted without a connection is not sent later/,
-    around: 'rabbit',
+    around: 'template',
     sabotage: () => (driver) => {
       const aborted: OutboundMessage[] = []
       return like(driver, {
@@ -142,7 +141,7 @@ export const CANCEL: readonly Saboteur[] = [
     name: 'waits-for-its-connection',
     case: 'ABT-01',
     caught: /each message of a call is settled: after 100 ms/,
-    around: 'rabbit',
+    around: 'template',
     sabotage: () => (driver) =>
       like(driver, {
         // While it waits for that, it hears nothing else.
@@ -196,18 +195,6 @@ export const CANCEL: readonly Saboteur[] = [
             },
             call,
           )
-        },
-      }),
-  },
-  {
-    name: 'leaks-abort-listener-of-subscriptions',
-    case: 'ABT-02',
-    caught: /no listener is left on the signal of a subscription that is open/,
-    sabotage: () => (driver) =>
-      like(driver, {
-        subscribe(source, onDelivery, options) {
-          options.signal.addEventListener('abort', () => {}, { once: true })
-          return open(driver, source, onDelivery, options)
         },
       }),
   },

@@ -164,10 +164,26 @@ export const FLOW: readonly Saboteur[] = [
       }),
   },
   {
+    name: 'ends-with-the-signal-of-subscribe',
+    case: 'ABT-03',
+    caught: /a signal that fires when the subscription is open does nothing to it/,
+    sabotage: () => (driver) =>
+      like(driver, {
+        async subscribe(source, onDelivery, options) {
+          const subscription = await open(driver, source, onDelivery, options)
+          const { signal } = options
+          signal.addEventListener('abort', () => void subscription.close({ timeoutMs: 1_000, signal }), {
+            once: true,
+          })
+          return subscription
+        },
+      }),
+  },
+  {
     name: 'no-timeout',
     case: 'DLN-01',
     caught: /health resolves within|each message of a call is settled/,
-    around: 'rabbit',
+    around: 'template',
     sabotage: () => (driver) =>
       like(driver, {
         publish: (batch, settle) => driver.publish(batch, settle, forEver()),
@@ -181,7 +197,7 @@ export const FLOW: readonly Saboteur[] = [
     name: 'subscribe-has-no-timeout',
     case: 'DLN-01',
     caught: /subscribe ends within 100 ms of its signal/,
-    around: 'rabbit',
+    around: 'template',
     sabotage: () => (driver) =>
       like(driver, {
         subscribe: (source, onDelivery, options) =>
@@ -192,14 +208,14 @@ export const FLOW: readonly Saboteur[] = [
     name: 'close-has-no-timeout',
     case: 'DLN-01',
     caught: /close ends within 100 ms of its signal/,
-    around: 'rabbit',
+    around: 'template',
     sabotage: () => (driver) => like(driver, { close: () => driver.close(forEver()) }),
   },
   {
     name: 'silence-says-not-sent',
     case: 'DLN-01',
     caught: /what was written to a connection that is silent may have been sent/,
-    around: 'rabbit',
+    around: 'template',
     sabotage: () => (driver) =>
       like(driver, {
         publish: (batch, settle, call) =>

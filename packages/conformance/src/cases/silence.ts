@@ -3,6 +3,7 @@ import type { CallOptions, Destination, Driver, Failure } from '@notify/core'
 import type { Call } from '../call.ts'
 import type { Definition } from '../case.ts'
 import { Inbox } from '../inbox.ts'
+import { groupsOf } from '../settling.ts'
 import { Sightings } from '../sightings.ts'
 import { ABORTED, AT_ONCE_MS, PATIENCE_MS, type Trial } from '../trial.ts'
 import { DEADLINE, until } from '../wait.ts'
@@ -33,17 +34,18 @@ async function subscribesNot(trial: Trial): Promise<void> {
   const driver = await trial.open()
   const sent = trial.messages(orders, 20)
   await trial.confirm(driver, sent)
+  // A group that is there can be looked at.
+  for (const options of groupsOf(trial)) {
+    if (options.group !== undefined) await trial.unsubscribe(await trial.subscribe(driver, orders, options))
+  }
   const refused: Inbox[] = []
-  const attempt = async (
-    by: Driver,
-    moment: string,
-    when: 'before' | (() => Promise<void>),
-  ): Promise<boolean> => {
+  const attempt = async (by: Driver, moment: string, when: Moment, group?: string): Promise<boolean> => {
     const inbox = new Inbox(orders)
     refused.push(inbox)
     const controller = new AbortController()
     if (when === 'before') controller.abort(ABORTED)
-    const options = { signal: controller.signal, onDelivery: () => {} }
+    const member = group === undefined ? {} : { group }
+    const options = { ...member, signal: controller.signal, onDelivery: () => {} }
     const opening = pending(() => trial.trySubscribe(by, orders, options, inbox))
     if (when !== 'before') {
       await when()
@@ -63,28 +65,42 @@ async function subscribesNot(trial: Trial): Promise<void> {
     )
     return true
   }
-  const refuses = async (by: Driver, moment: string, when: 'before' | (() => Promise<void>)): Promise<void> =>
-    trial.check(await attempt(by, moment, when), `aborted ${moment}, subscribe rejects`, 'it resolved')
+  const refuses = async (by: Driver, moment: string, when: Moment, group?: string): Promise<void> =>
+    trial.check(await attempt(by, moment, when, group), `aborted ${moment}, subscribe rejects`, 'it resolved')
 
   for (const by of [driver, await trial.open()]) {
-    await refuses(by, 'beforehand', 'before')
-    await refuses(by, 'in the same turn', async () => {})
+    for (const { group } of groupsOf(trial)) {
+      await refuses(by, 'beforehand', 'before', group)
+      await refuses(by, 'in the same turn', async () => {}, group)
+    }
   }
   if (trial.harness.broker.address !== undefined) await onAWire(trial, orders, refuses, attempt)
 
   if (trial.harness.read !== undefined) {
     const reader = await trial.reader(orders)
-    const rule = 'a subscribe that was aborted leaves no consumer'
-    await trial.until(async () => (await reader.consumers()) === 0, rule)
+    for (const { group } of groupsOf(trial)) {
+      const rule = `a subscribe that was aborted leaves no consumer${group === undefined ? '' : ' of a group'}`
+      await trial.until(async () => (await reader.consumers(group)) === 0, rule)
+    }
   }
   const before = refused.map(({ deliveries }) => deliveries.length)
-  const inbox = await trial.subscribe(await trial.open(), orders)
+  const controller = new AbortController()
+  const inbox = await trial.subscribe(await trial.open(), orders, { signal: controller.signal })
   await trial.has(inbox, sent.length, 'a subscribe that was aborted keeps nothing from others')
+  controller.abort(ABORTED)
   await trial.quiet()
+  const late = trial.message(orders)
+  await trial.confirm(driver, [late])
+  const rule = 'a signal that fires when the subscription is open does nothing to it'
+  await trial.until(() => inbox.ids.includes(late.id), rule)
+  trial.check(inbox.end === undefined, rule, 'it has ended')
   refused.forEach(({ deliveries }, index) => {
     claims.equal(deliveries.length, before[index], 'nothing is delivered to a subscribe that was aborted')
   })
 }
+
+/** When the signal fires. */
+type Moment = 'before' | (() => Promise<void>)
 
 type Attempt<T> = (by: Driver, moment: string, when: () => Promise<void>) => Promise<T>
 
