@@ -11,6 +11,10 @@ import { Desk, Refusal, type Request, type Session } from './desk.ts'
 import { Journal } from './journal.ts'
 import { type Change, Store } from './store.ts'
 
+// Does not outlive who started it with a channel to talk, though that may have ended by now.
+process.once('disconnect', () => process.exit())
+if (process.connected === false) process.exit()
+
 const { values } = parseArgs({
   options: { port: { type: 'string' }, data: { type: 'string' }, password: { type: 'string' } },
 })
@@ -78,5 +82,3 @@ server.on('error', (error) => {
   console.error(error.message)
   process.exit(1)
 })
-// Does not outlive who started it with a channel to talk.
-process.once('disconnect', () => process.exit())

@@ -31,8 +31,8 @@ const MOST_CHARACTERS = 64 * 2 ** 20
 /** One connection while it lives: lines out, lines in, each answer to its request. */
 export class Connection {
   /** The destinations that a publisher has declared or checked on it. */
-  readonly prepared = new Set<string>()
-  readonly consumers = new Map<number, Consumer>()
+  readonly prepared: Set<string> = new Set()
+  readonly consumers: Map<number, Consumer> = new Map()
   /** Why it is over, as soon as it is. */
   over: Failure | undefined
   readonly #socket: Socket
