@@ -2,10 +2,11 @@
 import type { Harness, Load } from '@notify/conformance'
 import memory from '../../../packages/memory/test/harness.ts'
 import rabbit from '../../../packages/rabbit/test/harness.ts'
+import template from '../../template/test/harness.ts'
 import type { Base } from './saboteur.ts'
 
 const leased: Load = async () => ({ ...(await memory()), leaseMs: 60 })
-const LOADS: Readonly<Partial<Record<Base, Load>>> = { memory, leased, rabbit }
+const LOADS: Readonly<Record<Base, Load>> = { memory, leased, template, rabbit }
 
 export class Bases {
   readonly #loaded = new Map<Base, Promise<Harness>>()
@@ -14,7 +15,7 @@ export class Bases {
   load(base: Base): Promise<Harness> {
     let harness = this.#loaded.get(base)
     if (harness === undefined) {
-      harness = (async () => (LOADS[base] as Load)())()
+      harness = (async () => LOADS[base]())()
       this.#loaded.set(base, harness)
     }
     return harness

@@ -9,8 +9,8 @@ import type { Trial } from '../trial.ts'
 import { until } from '../wait.ts'
 
 const CUTS = 5
-/** How long a broker may take to notice that a consumer is gone. */
-const BROKER_MS = 15_000
+/** How long a broker may take to notice that a consumer is gone, at least. */
+const BROKER_MS = 5_000
 
 export const RECONNECTS: readonly Definition[] = [
   {
@@ -93,6 +93,8 @@ class Member {
   readonly #inboxes: Inbox[] = []
   /** How much the ended ones had brought when they ended. */
   readonly #ended = new Map<Inbox, number>()
+  /** How often what is held had come before the loss. */
+  #before = 0
   /** Ids that are not acknowledged for now. */
   readonly #held = new Set<string>()
 
@@ -116,6 +118,7 @@ class Member {
     this.#held.add(message.id)
     await this.#trial.confirm(this.#driver, [message])
     await this.#trial.until(() => this.#has(message.id), 'what is published is delivered')
+    this.#before = this.#count(message.id)
   }
 
   /** After a loss it ends with its reason, and is opened again; or the client keeps it. What was open comes back. */
@@ -123,20 +126,20 @@ class Member {
     const trial = this.#trial
     const inbox = this.#inbox
     const [open] = this.#held
-    const before = inbox.of(open as string).length
+    const before = this.#before
     this.#held.clear()
     const message = trial.message(this.#events)
     await trial.confirm(this.#driver, [message])
-    const isKept = (): boolean => inbox.of(message.id).length > 0 && inbox.of(open as string).length > before
+    const isKept = (): boolean => inbox.of(message.id).length > 0 && this.#count(open) > before
     const rule = 'after a loss a subscription ends, or goes on with what was open and what comes'
-    await trial.until(() => inbox.end !== undefined || isKept(), rule, BROKER_MS)
+    await trial.until(() => inbox.end !== undefined || isKept(), rule, this.#patienceMs)
     if (inbox.end !== undefined) {
       this.#ended.set(inbox, inbox.deliveries.length)
       const lost = { code: 'UNAVAILABLE', retryable: true } as const
       trial.claims.failed(inbox.end ?? 'confirmed', lost, 'a subscription that a loss ends says so')
       await this.#open()
-      const isBack = (): boolean => this.#inbox.of(open as string).length > 0
-      await trial.until(isBack, 'what was open at a loss comes back', BROKER_MS)
+      const isBack = (): boolean => this.#count(open) > before
+      await trial.until(isBack, 'what was open at a loss comes back', this.#patienceMs)
       await trial.until(() => this.#has(message.id), 'after a loss deliveries go on')
     }
     await this.#consumers()
@@ -152,17 +155,27 @@ class Member {
     }
   }
 
+  get #patienceMs(): number {
+    return Math.max(BROKER_MS, this.#trial.times.deliverMs)
+  }
+
   get #inbox(): Inbox {
     return this.#inboxes.at(-1) as Inbox
   }
 
   #has(id: string): boolean {
-    return this.#inboxes.some((inbox) => inbox.ids.includes(id))
+    return this.#count(id) > 0
+  }
+
+  /** How often it has come, to whichever subscription. */
+  #count(id: string | undefined): number {
+    return this.#inboxes.reduce((sum, inbox) => sum + inbox.of(id ?? '').length, 0)
   }
 
   async #open(): Promise<void> {
     const onDelivery = (delivery: Delivery): void => {
-      if (!this.#held.has(idOf(delivery.body) ?? '')) void delivery.ack()
+      if (this.#held.has(idOf(delivery.body) ?? '')) return // What is lost with its connection comes again.
+      ;(async () => delivery.ack())().catch(() => {})
     }
     this.#inboxes.push(await this.#trial.subscribe(this.#driver, this.#events, { onDelivery }))
   }
@@ -176,7 +189,7 @@ class Member {
       found = await reader.consumers()
       return found === 1
     }
-    await until(isOne, BROKER_MS)
+    await until(isOne, this.#patienceMs)
     this.#trial.claims.equal(found, 1, 'after a loss there is one consumer where there was one')
   }
 }
