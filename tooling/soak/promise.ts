@@ -12,6 +12,8 @@ export interface SoakPromise<Round extends object = object> {
   /** Prepares what all rounds need. Nothing of it is left after `close`. */
   open(): Promise<Opened<Round>>
   summary(rounds: readonly Round[]): Summary
+  /** Plain JSON that is kept with the figures, for a page of its own. */
+  detail?(rounds: readonly Round[]): unknown
 }
 
 export interface Opened<Round extends object = object> {

@@ -158,5 +158,6 @@ function evidenceOf<Round extends object>(
     unproven,
     figures: promise.summary(rounds),
     durationMs,
+    ...(promise.detail === undefined ? {} : { detail: promise.detail(rounds) }),
   }
 }
