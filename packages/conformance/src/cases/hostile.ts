@@ -60,8 +60,7 @@ export const HOSTILE: readonly Definition[] = [
           end === 'onward' && trial.subscribes ? await trial.subscribe(driver, destination) : undefined
         const sent = inheriting(trial, destination)
         await trial.confirm(driver, sent)
-        for (const value of ['text', { polluted: 'yes' }])
-          await refusesProto(trial, driver, destination, value)
+        await refusesProto(trial, driver, destination)
         if (end === 'at-rest')
           arrived(trial, await trial.stored(destination, sent.length), sent, 'in the broker')
         if (inbox === undefined) continue
@@ -200,17 +199,9 @@ function inheriting(trial: Trial, destination: Destination): OutboundMessage[] {
   ]
 }
 
-async function refusesProto(
-  trial: Trial,
-  driver: Driver,
-  destination: Destination,
-  value: unknown,
-): Promise<void> {
+async function refusesProto(trial: Trial, driver: Driver, destination: Destination): Promise<void> {
   // As JSON.parse makes it: a property of its own, with that name.
-  const headers = JSON.parse(JSON.stringify({ name: value }).replace('name', '__proto__')) as Record<
-    string,
-    string
-  >
+  const headers = JSON.parse('{"__proto__":"text"}') as Record<string, string>
   const call = await trial.publish(driver, [trial.message(destination, { headers })])
   const expected = { code: 'INVALID', maybeSent: false } as const
   trial.claims.failed(call.outcome(0), expected, 'a header __proto__ is refused with INVALID')
