@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { Capabilities } from '@notify/core'
 import type { Need } from './case.ts'
 import type { Harness, Load } from './harness.ts'
@@ -21,6 +22,8 @@ export class Session {
   #times: Promise<Times> | undefined
   #turn: Promise<unknown> = Promise.resolve()
   #beside: Promise<unknown>[] = []
+  /** Of this session alone, also of those that are made within one millisecond, or in processes with one id. */
+  readonly #mark = `${Date.now().toString(36).slice(-6)}${randomBytes(4).toString('hex')}`
   #runs = 0
 
   constructor(load: Load, seed: number) {
@@ -49,7 +52,7 @@ export class Session {
 
   /** For the names of one run of one case, so that no two meet. */
   run(): string {
-    return `${process.pid.toString(36)}${Date.now().toString(36).slice(-6)}${(this.#runs++).toString(36)}`
+    return `${this.#mark}${(this.#runs++).toString(36)}`
   }
 
   /** A case's own chance: the same whichever other cases are run. */

@@ -72,6 +72,13 @@ const CARRIED: readonly Saboteur[] = [
       }),
   },
   {
+    name: 'loses-what-is-larger-than-8-mib',
+    case: 'CON-03',
+    caught: /in the broker, each message is there once: missing/,
+    sabotage: () => (driver) =>
+      outbound(driver, (message) => (message.body.length > 8 * 2 ** 20 ? [] : message)),
+  },
+  {
     name: 'repeats-a-frame',
     case: 'CON-03',
     caught: /in the broker, the body is what was sent/,

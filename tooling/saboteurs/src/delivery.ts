@@ -162,6 +162,20 @@ const BASICS: readonly Saboteur[] = [
       ),
   },
   {
+    name: 'overflows-its-timer',
+    case: 'DEL-16',
+    caught: /nothing is delivered before its delay is over/,
+    sabotage: () => (driver) =>
+      inbound(driver, (delivery, pass) =>
+        pass(
+          changed(delivery, {
+            requeue: ({ delayMs = 0 } = {}) =>
+              delivery.requeue({ delayMs: delayMs === 2 ** 31 - 1 ? 1 : delayMs }),
+          }),
+        ),
+      ),
+  },
+  {
     name: 'forgets-delayed',
     case: 'DEL-16',
     caught: /what was given back with a delay is delivered again/,

@@ -21,6 +21,20 @@ export const DESTINATIONS: readonly Saboteur[] = [
       ),
   },
   {
+    name: 'consumes-another-priority',
+    case: 'DEL-05',
+    caught: /delivered, each message is there once/,
+    sabotage: () => (driver) =>
+      like(driver, {
+        subscribe: ({ destination, ...rest }, onDelivery, options) =>
+          (driver.subscribe as NonNullable<typeof driver.subscribe>)(
+            { ...rest, destination: swapped(destination) },
+            (delivery) => onDelivery(changed(delivery, { destination })),
+            options,
+          ),
+      }),
+  },
+  {
     name: 'delivers-as-another',
     case: 'DEL-05',
     caught: /a delivery has the priority that was subscribed to/,

@@ -80,6 +80,34 @@ export const GROUPS: readonly Saboteur[] = [
     },
   },
   {
+    name: 'shares-out-again-when-one-joins',
+    case: 'DEL-07',
+    caught: /each message goes to one member: another number/,
+    sabotage() {
+      const open = new Map<string, Set<Delivery>>()
+      return (driver) =>
+        like(driver, {
+          async subscribe(source, onDelivery, options) {
+            const name = `${source.destination.name}@${source.group}`
+            const all = open.get(name) ?? new Set<Delivery>()
+            open.set(name, all)
+            const take = (delivery: Delivery): void => {
+              all.add(delivery)
+              const ack = (): Promise<boolean> => {
+                all.delete(delivery)
+                return delivery.ack()
+              }
+              onDelivery(changed(delivery, { ack }))
+            }
+            const held = [...all]
+            const subscription = await (driver.subscribe as Subscribe)(source, take, options)
+            for (const delivery of held) onDelivery(changed(delivery, { ack: async () => true }))
+            return subscription
+          },
+        })
+    },
+  },
+  {
     name: 'no-history',
     case: 'DEL-11',
     caught: /a group with from: 'earliest' gets the history/,
