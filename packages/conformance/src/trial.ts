@@ -226,31 +226,6 @@ export class Trial {
     for (const call of await this.publishAll(driver, messages)) this.confirmed(call)
   }
 
-  /**
-   * Publishes up to `count` messages, with as many in flight as core would have, in calls of at most `batch`; what
-   * would take longer than `withinMs` is left out. All are confirmed. Gives them.
-   */
-  async flood(
-    driver: Driver,
-    destination: Destination,
-    count: number,
-    options: SendOptions & { readonly batch?: number; readonly withinMs?: number } = {},
-  ): Promise<OutboundMessage[]> {
-    const { batch = Math.min(100, this.capabilities.maxBatch), withinMs = PATIENCE_MS, ...send } = options
-    const { messages, calls = Math.ceil(messages / batch) } = this.capabilities.window
-    const end = performance.now() + withinMs
-    const published: OutboundMessage[] = []
-    const publish = async (): Promise<void> => {
-      while (published.length < count && performance.now() < end) {
-        const some = this.messages(destination, Math.min(batch, count - published.length))
-        published.push(...some)
-        for (const call of await this.publishAll(driver, some, send)) this.confirmed(call)
-      }
-    }
-    await Promise.all(Array.from({ length: calls }, publish))
-    return published
-  }
-
   /** Waits until each message of the call is settled. */
   async settled(call: Call, withinMs: number = PATIENCE_MS): Promise<void> {
     this.#throwIfBroken()

@@ -2,6 +2,7 @@
 import type { Delivery } from '@notify/core'
 import { idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
+import { flood } from '../flood.ts'
 import type { Inbox } from '../inbox.ts'
 import { remains } from '../remains.ts'
 import { Settling } from '../settling.ts'
@@ -37,7 +38,8 @@ export const FLOW: readonly Definition[] = [
     async prove(trial) {
       const { claims } = trial
       const orders = await trial.destination()
-      const sent = await trial.flood(await trial.open(), orders, WAITING)
+      const sent = trial.messages(orders, WAITING)
+      await flood(trial, await trial.open(), sent)
       const ids = idsOf(sent)
       const greedy = await trial.subscribe(await trial.open(), orders, {
         prefetch: PREFETCH,
