@@ -1,4 +1,4 @@
-import { type RabbitBroker, rabbitOracle, start } from '@notify/brokers'
+import { type Oracle, type RabbitBroker, rabbitOracle, start } from '@notify/brokers'
 import type { Faults, Harness } from '@notify/conformance'
 import { connect } from 'amqplib'
 import manifest from '../package.json' with { type: 'json' }
@@ -61,11 +61,11 @@ export default async function load(): Promise<Harness> {
       delete process.env[HANDED_DOWN]
       await own?.stop()
     },
-    ...(own === undefined ? {} : { settleTopologyMs: 2_000, faults: faultsOf(own) }),
+    ...(own === undefined ? {} : { settleTopologyMs: 2_000, faults: faultsOf(own, oracle) }),
   }
 }
 
-function faultsOf(own: RabbitBroker): Partial<Faults> {
+function faultsOf(own: RabbitBroker, oracle: Oracle): Partial<Faults> {
   return {
     kill: async () => void (await own.kill()),
     start: async () => void (await own.restart()),
@@ -74,7 +74,7 @@ function faultsOf(own: RabbitBroker): Partial<Faults> {
     block: () => own.faults.alarm(),
     unblock: () => own.faults.clearAlarm(),
     refuse: ({ name }) => fill(own, name),
-    remove: ({ name }) => own.faults.deleteQueue(name),
+    remove: ({ name }) => oracle.remove(name),
     cut: () => own.faults.closeConnections(),
   }
 }
