@@ -8,6 +8,7 @@ const TEST = 'law, bounds, order and end hold for any program'
 interface Round {
   readonly seed: number
   readonly runs: number
+  readonly failed: number
 }
 
 const promise: SoakPromise<Round> = {
@@ -20,9 +21,9 @@ const promise: SoakPromise<Round> = {
       async round({ seed }) {
         const env = { NOTIFY_MODEL_RUNS: String(RUNS), NOTIFY_MODEL_SEED: String(seed) }
         const files = ['sender', 'listener'].map((side) => `packages/core/test/${side}.model.test.ts`)
-        const { passed } = runSuite(['--project', '@notify/core', '-t', TEST, ...files], env)
+        const { passed, failed } = runSuite(['--project', '@notify/core', '-t', TEST, ...files], env)
         if (passed !== files.length) throw new Error(`${passed} models ran, expected ${files.length}`)
-        return { seed, runs: RUNS }
+        return { seed, runs: RUNS, failed }
       },
       close: async () => {},
     }
@@ -30,7 +31,7 @@ const promise: SoakPromise<Round> = {
   summary: (rounds) => ({
     programsOfSender: sum(rounds, ({ runs }) => runs),
     programsOfListener: sum(rounds, ({ runs }) => runs),
-    broken: 0,
+    broken: sum(rounds, ({ failed }) => failed),
   }),
 }
 
