@@ -29,7 +29,10 @@ export async function fill({ url, faults }: RabbitBroker, queue: string): Promis
 export function toStored({ body, properties }: StoredInRabbit): Stored {
   const headers: Record<string, string> = Object.create(null)
   const { 'notify-key': key, ...table } = properties.headers ?? {}
-  for (const [name, value] of Object.entries(table)) headers[name.replace(/^notify-h-/, '')] = String(value)
+  for (const [name, value] of Object.entries(table)) {
+    // RabbitMQ 3.10 counts in the headers of a message from the first delivery on.
+    if (name !== 'x-delivery-count') headers[name.replace(/^notify-h-/, '')] = String(value)
+  }
   const contentType = properties.contentType as string | undefined
   return {
     body,
