@@ -28,6 +28,7 @@ export async function provoke(trial: Trial, options: OpenOptions = {}): Promise<
   await badMessages(trial, driver, found)
   if (trial.subscribes) await refusedSubscriptions(trial, driver, found)
   if (trial.canSee) await missingDestination(trial, options, found)
+  if (trial.harness.faults?.refuse !== undefined) await refusedByBroker(trial, driver, found)
   if (trial.harness.broker.address !== undefined) await nobodyThere(trial, options, found)
   await trial.close(driver)
   await closed(trial, driver, found)
@@ -103,6 +104,14 @@ async function missingDestination(trial: Trial, options: OpenOptions, found: Pro
     how: 'rejected',
     expected: { code: 'UNROUTABLE', scope: 'destination' },
   })
+}
+
+async function refusedByBroker(trial: Trial, driver: Driver, found: Provoked[]): Promise<void> {
+  const full = await trial.destination('full')
+  await trial.fault('refuse', full)
+  // A stream that is not read back breaks, where a broker would say no.
+  const expected = trial.canSee ? ({ code: 'THROTTLED', retryable: true } as const) : { retryable: true }
+  await publish(trial, driver, trial.message(full), { what: 'a full destination', expected }, found)
 }
 
 async function nobodyThere(trial: Trial, options: OpenOptions, found: Provoked[]): Promise<void> {

@@ -10,10 +10,12 @@ import { LIFECYCLE } from './lifecycle.ts'
 import { RECOVER } from './recover.ts'
 import type { Saboteur } from './saboteur.ts'
 import { SETTLEMENT } from './settlement.ts'
+import { SUBSCRIPTIONS } from './subscriptions.ts'
 
 /** All saboteurs, by the file of the cases that catch them. */
 export const SABOTEURS: readonly Saboteur[] = [
   ...LIFECYCLE,
+  ...SUBSCRIPTIONS,
   ...DELIVERY,
   ...SETTLEMENT,
   ...KEEPING,

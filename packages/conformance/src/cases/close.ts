@@ -172,10 +172,9 @@ async function leavesNothing(trial: Trial): Promise<void> {
   const destinations = [await trial.destination('one'), await trial.destination('other')] as const
   const dead = harness.broker.address === undefined ? undefined : await nobody(trial)
   const residue = new Residue()
-  let onSignals = 0
   const round = async (): Promise<void> => {
-    onSignals += await exercise(harness, destinations)
-    if (dead !== undefined) onSignals += await exercise(harness, destinations, { address: dead })
+    await exercise(harness, destinations)
+    if (dead !== undefined) await exercise(harness, destinations, { address: dead })
   }
   await residue.watch(async () => {
     // What is made once for all drivers is not counted: it is there after the first.
@@ -186,7 +185,6 @@ async function leavesNothing(trial: Trial): Promise<void> {
     const rule = 'a driver that is closed leaves no socket, timer or listener'
     trial.check(left.length <= once, rule, `after 3 rounds ${left.length}: ${left.slice(0, 10).join(', ')}`)
   })
-  trial.claims.equal(onSignals, 0, 'a driver that is closed listens to no signal')
 }
 
 /** In a process of its own. */

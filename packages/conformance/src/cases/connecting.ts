@@ -14,26 +14,22 @@ export const CONNECTING: Definition = {
   budgetMs: 90_000,
   async prove(trial) {
     const orders = await trial.destination()
-    const proxies: TcpProxy[] = []
-    const left: (() => number)[] = []
+    const closed: { readonly proxy: TcpProxy; readonly accepted: number }[] = []
     for (const scene of SCENES) {
       const proxy = await trial.proxy()
-      proxies.push(proxy)
-      // What vanishes is never closed on the proxy's own side.
-      left.push(() => (scene.vanishes === true ? proxy.clients : proxy.open))
       const driver = await trial.open({ address: proxy.address })
       await closeAmid(trial, scene, { proxy, driver, orders })
       proxy.heal()
       proxy.down.release()
       if (scene.refuses === true) await proxy.accept()
-    }
-    for (const count of left) {
+      // What vanishes is never closed on the proxy's own side.
+      const left = (): number => (scene.vanishes === true ? proxy.clients : proxy.open)
       const rule = 'a driver that was closed while it connected leaves no connection'
-      await trial.until(() => count() === 0, rule, GONE_MS)
+      await trial.until(() => left() === 0, rule, GONE_MS)
+      closed.push({ proxy, accepted: proxy.accepted })
     }
-    const before = proxies.map(({ accepted }) => accepted)
-    const comesBack = await until(() => proxies.some(({ accepted }, at) => accepted !== before[at]), WATCH_MS)
-    trial.check(!comesBack, 'a driver that is closed connects no more')
+    const comesBack = (): boolean => closed.some(({ proxy, accepted }) => proxy.accepted !== accepted)
+    await trial.never(comesBack, 'a driver that is closed connects no more', WATCH_MS)
   },
 }
 

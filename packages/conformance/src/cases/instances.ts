@@ -59,7 +59,7 @@ async function settlesEach(trial: Trial, driver: Driver): Promise<void> {
   const control = trial.message(orders, { headers: { name: 'a\u0007b' } })
   const [first, second, third] = good as [OutboundMessage, OutboundMessage, OutboundMessage]
   for (const call of sendTogether(trial, driver, [first, invalid, second, control, third])) {
-    await trial.settled(call)
+    await trial.settled(call, trial.times.deliverMs)
     for (const message of call.batch) {
       const outcome = call.outcome(message)
       if (good.includes(message)) {
@@ -170,9 +170,7 @@ async function oneEnds(trial: Trial, left: Driver, right: Driver, third: Driver)
 
 async function allConfirmed(trial: Trial, calls: readonly Call[], rule: string): Promise<void> {
   for (const call of calls) {
-    await trial.ends(() => call.settled, ANSWER_MS, rule)
+    await trial.ends(() => call.settled, 3 * trial.times.deliverMs, rule)
     trial.confirmed(call, rule)
   }
 }
-
-const ANSWER_MS = 20_000

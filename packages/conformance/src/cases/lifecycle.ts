@@ -149,7 +149,7 @@ export const LIFECYCLE: readonly Definition[] = [
   },
   {
     id: 'LIF-05',
-    title: 'MUST resolve health in every state: up, down, silent, closing, closed',
+    title: 'MUST resolve health in every state: up, down, silent, blocked, closing, closed',
     needs: [],
     budgetMs: 40_000,
     exclusive: true,
@@ -190,6 +190,13 @@ export const LIFECYCLE: readonly Definition[] = [
         await trial.fault('resume')
       }
 
+      if (trial.harness.faults?.block !== undefined && trial.harness.faults.unblock !== undefined) {
+        await trial.fault('block')
+        trial.after(() => trial.fault('unblock'))
+        // Not every client hears of an alarm before it publishes.
+        await trial.health(driver)
+        await trial.fault('unblock')
+      }
       const closing = trial.close(other)
       await trial.health(other)
       await closing
@@ -239,11 +246,11 @@ export const LIFECYCLE: readonly Definition[] = [
       if (trial.subscribes) await trial.subscribe(busy, orders)
       const underWay = sendTogether(trial, busy, trial.messages(orders, 20), { most: 5 })
       for (const driver of [used, unused, busy]) {
-        const close = (signal = firesAfter(5_000)) => driver.close({ timeoutMs: 5_000, signal })
+        const close = () => driver.close({ timeoutMs: CLOSE_MS, signal: firesAfter(CLOSE_MS) })
         const twice = 'two closes at once both resolve'
-        await Promise.all([trial.ends(close, 6_000, twice), trial.ends(close, 6_000, twice)])
-        await trial.ends(close, 6_000, 'a second close resolves')
-        await trial.ends(() => close(FIRED), 6_000, 'a second close resolves, though its signal has fired')
+        await Promise.all([trial.ends(close, 2 * CLOSE_MS, twice), trial.ends(close, 2 * CLOSE_MS, twice)])
+        await trial.ends(close, 2 * CLOSE_MS, 'a second close resolves')
+        await trial.ends(close, 2 * CLOSE_MS, 'a third close resolves')
         const late = await trial.publish(driver, [trial.message(orders)])
         trial.claims.failed(late.outcome(0), { code: 'CLOSED' }, 'a driver closed twice is closed')
       }
@@ -291,7 +298,10 @@ export const LIFECYCLE: readonly Definition[] = [
 ]
 
 /** What a call gets where nobody listens. */
-const DEAD_MS = 3_000
+const DEAD_MS = 2_000
+
+/** What a close gets. */
+const CLOSE_MS = 2_000
 
 const FIRED: AbortSignal = AbortSignal.abort(ABORTED)
 

@@ -87,7 +87,7 @@ async function refuseRequeues(trial: Trial, delivery: Delivery): Promise<void> {
   const { requeue, delay } = trial.capabilities
   const asked = [
     ...(requeue ? [] : [undefined]),
-    ...(requeue && delay === false ? [{ delayMs: 10 }] : []),
+    ...(requeue && delay !== false ? [] : [{ delayMs: 10 }]),
     ...(delay === false || !Number.isFinite(delay.maxMs) ? [] : [{ delayMs: delay.maxMs + 1 }]),
   ]
   for (const options of asked) {
