@@ -9,7 +9,7 @@ export type Carried = Pick<Delivery, 'body' | 'contentType' | 'headers' | 'key'>
 /** By what a message is known. Default: by its body. */
 export type NameOf = (message: Carried) => string
 
-export const byBody: NameOf = ({ body }) => idOf(body) ?? '?'
+const byBody: NameOf = ({ body }) => idOf(body) ?? '?'
 /** For messages whose body cannot say it. */
 export const byHeader: NameOf = ({ headers }) => (hasHeaders(headers) && headers[NAME]) || '?'
 export const NAME = 'name'
