@@ -192,7 +192,8 @@ export class Consumer implements Subscription {
     }
     this.end(undefined)
     const closing = closeChannel(this.#channel, this.#live)
-    await bounded('closing', closing, limits).catch(() => this.#live.kill())
+    // Who does not wait for it does not take the connection from its siblings.
+    await bounded('closing', closing, limits).catch(() => {})
   }
 
   #toDelivery(message: ConsumeMessage): Delivery {

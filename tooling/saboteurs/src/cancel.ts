@@ -55,7 +55,7 @@ export const CANCEL: readonly Saboteur[] = [
   {
     name: 'abort-says-not-sent',
     case: 'CAN-02',
-    caught: /what was not sent, by its failure, is not in the broker/,
+    caught: /what was not sent, by its failure, is not in the broker|what was written may have been sent/,
     sabotage: () => (driver) =>
       like(driver, {
         publish: (batch, settle, call) =>
@@ -70,7 +70,7 @@ export const CANCEL: readonly Saboteur[] = [
   {
     name: 'abort-confirms',
     case: 'CAN-02',
-    caught: /what has no answer is settled with the reason: it was confirmed/,
+    caught: /is settled with the reason: it was confirmed|the broker has everything that was confirmed/,
     sabotage: () => (driver) =>
       like(driver, {
         publish: (batch, settle, call) =>

@@ -1,4 +1,4 @@
-import type { Delivery, Driver } from '@notify/core'
+import type { Delivery, Driver, Subscription } from '@notify/core'
 import { deliveryLike, open, subscriptionLike } from './deliveries.ts'
 import { like, type Saboteur } from './saboteur.ts'
 
@@ -31,6 +31,27 @@ export const FLOW: readonly Saboteur[] = [
           })
         },
       }),
+  },
+  {
+    name: 'close-takes-siblings-along',
+    case: 'CAN-03',
+    caught: /a subscription that is closed at once leaves its siblings running/,
+    sabotage: () => (driver) => {
+      const all = new Set<Subscription>()
+      return like(driver, {
+        async subscribe(...args) {
+          const subscription = await open(driver, ...args)
+          all.add(subscription)
+          return subscriptionLike(subscription, {
+            async close(call) {
+              // As by giving up a connection that they share.
+              const ending = call.signal.aborted ? [...all] : [subscription]
+              await Promise.all(ending.map((each) => each.close(call)))
+            },
+          })
+        },
+      })
+    },
   },
   {
     name: 'close-under-a-signal-does-nothing',

@@ -90,6 +90,8 @@ async function closesAtOnce(
   await trial.confirm(driver, sent)
   const inbox = await trial.subscribe(driver, orders, { prefetch: 10, onDelivery: () => {} })
   await trial.has(inbox, 10)
+  const beside = await trial.destination(`beside-${what.replace(' ', '-')}`)
+  const sibling = await trial.subscribe(driver, beside)
   if (what === 'paused subscription') await pause(trial, inbox)
   const call = { timeoutMs: PATIENCE_MS, signal: AbortSignal.abort(ABORTED) }
   await trial.ends(
@@ -103,6 +105,13 @@ async function closesAtOnce(
   if (trial.harness.read !== undefined) {
     const reader = await trial.reader(orders)
     await trial.until(async () => (await reader.consumers()) === 0, `a ${what} leaves no consumer`)
+  }
+  if (what !== 'driver') {
+    const more = trial.message(beside)
+    await trial.confirm(driver, [more])
+    const rule = `a ${what} that is closed at once leaves its siblings running`
+    await trial.until(() => sibling.ids.includes(more.id), rule)
+    trial.check(sibling.end === undefined, rule, 'one has ended')
   }
   const found = await remains(trial, orders, idsOf(sent))
   trial.claims.sameIds(found, idsOf(sent), `a ${what} that is closed at once loses nothing`)
