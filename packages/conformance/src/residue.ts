@@ -12,6 +12,7 @@ const KINDS: ReadonlySet<string> = new Set([
   'WORKER',
   'FSEVENTWRAP',
   'SIGNALWRAP',
+  'MESSAGEPORT',
 ])
 
 /**

@@ -156,29 +156,29 @@ export const SUBSCRIPTIONS: readonly Definition[] = [
         await trial.destination('bills'),
         await trial.destination('parcels'),
       ]
-      const sibling = await trial.subscribe(driver, orders)
-      const first = await trial.subscribe(driver, orders)
-      const second = await trial.subscribe(driver, orders)
-      const others = [await trial.subscribe(driver, bills)]
-      if (trial.capabilities.groups) others.push(await trial.subscribe(driver, orders, { group: 'audit' }))
+      const members = [
+        await trial.subscribe(driver, orders),
+        await trial.subscribe(driver, orders),
+        await trial.subscribe(driver, orders),
+      ]
+      const groups = [members, [await trial.subscribe(driver, bills)]]
+      if (trial.capabilities.groups) {
+        groups.push([await trial.subscribe(driver, orders, { group: 'audit' })])
+      }
       const holding = await trial.subscribe(driver, parcels, { onDelivery: LEAVE_OPEN, prefetch: 1 })
       await trial.confirm(driver, [trial.message(parcels)])
       const [held] = await trial.has(holding, 1)
 
-      for (const closed of [first, second]) {
+      const [, second, third] = members
+      const closing = [third, second, ...groups.slice(1).flat()]
+      for (let closed = closing.shift(); closed !== undefined; closed = closing.shift()) {
         await trial.unsubscribe(closed)
         await endsWithClose(trial, closed)
-        for (const inbox of [sibling, ...others]) {
-          const some = trial.messages(inbox.destination, 10)
-          await trial.confirm(driver, some)
-          const open = [first, second].filter((each) => each.end === undefined)
-          // Members that are left share, as long as there are two.
-          const members = inbox === sibling ? [inbox, ...open] : [inbox]
-          const arrived = (id: string): boolean => members.some((each) => each.of(id).length > 0)
-          const rule = 'a subscription goes on after another one of its driver was closed'
-          await trial.until(() => some.every(({ id }) => arrived(id)), rule)
-        }
-        for (const inbox of [sibling, ...others, holding]) {
+        const left = groups.map((group) =>
+          group.filter((inbox) => inbox === members[0] || closing.includes(inbox)),
+        )
+        for (const group of left) await goesOn(trial, driver, group)
+        for (const inbox of [...left.flat(), holding]) {
           trial.check(
             inbox.end === undefined,
             'closing a subscription ends no other one',
@@ -204,6 +204,17 @@ async function endsWithClose(trial: Trial, inbox: Inbox): Promise<void> {
   await trial.until(() => inbox.end !== undefined, 'a subscription that is closed has ended', ENDED_MS)
   const reason = inbox.end?.code
   trial.check(inbox.end === null, 'a subscription that is closed ends without a reason', reason)
+}
+
+/** What is published comes to one of its members. */
+async function goesOn(trial: Trial, driver: Driver, members: readonly Inbox[]): Promise<void> {
+  const [first] = members
+  if (first === undefined) return
+  const some = trial.messages(first.destination, 10)
+  await trial.confirm(driver, some)
+  const rule = 'a subscription goes on after another one of its driver was closed'
+  const came = (id: string): boolean => members.some((inbox) => inbox.of(id).length > 0)
+  await trial.until(() => some.every(({ id }) => came(id)), rule)
 }
 
 /** Nobody consumes it, as far as that can be seen. */
