@@ -1,6 +1,7 @@
 /** From the factory to close. */
 import type { Health } from '@notify/core'
 import { idsOf } from '../call.ts'
+import { canonical, checkPlain, unfitIn } from '../capabilities.ts'
 import type { Definition } from '../case.ts'
 import { sendTogether } from '../together.ts'
 import { ABORTED, AT_ONCE_MS, type Trial } from '../trial.ts'
@@ -57,14 +58,12 @@ export const LIFECYCLE: readonly Definition[] = [
       trial.check(driver.contract === 1, 'a driver states the contract that it was written for')
       trial.check(/^\S+$/.test(driver.name), 'a driver has a name', JSON.stringify(driver.name))
       claims.equal(other.name, driver.name, 'equal options give equal names')
-      checkPlain(trial, 'capabilities', capabilities)
-      const without = Object.entries(CAPABILITIES)
-        .filter(([name, fits]) => !fits((capabilities as unknown as Record<string, unknown>)[name]))
-        .map(([name]) => name)
+      checkPlain(trial.claims, 'capabilities', capabilities)
+      const unfit = unfitIn(capabilities)
       trial.check(
-        without.length === 0,
+        unfit.length === 0,
         'capabilities are complete',
-        `not as they should be: ${without.join(', ')}`,
+        `not as they should be: ${unfit.join(', ')}`,
       )
       const before = canonical(capabilities)
       claims.equal(canonical(other.capabilities), before, 'equal options give equal capabilities')
@@ -81,7 +80,7 @@ export const LIFECYCLE: readonly Definition[] = [
         before,
         'equal options give equal capabilities',
       )
-      checkPlain(trial, 'capabilities', driver.capabilities)
+      checkPlain(trial.claims, 'capabilities', driver.capabilities)
     },
   },
   {
@@ -315,66 +314,4 @@ function checkHealth(trial: Trial, health: Health, ok: boolean, rule: string): v
   const { warnings } = health
   const areSentences = Array.isArray(warnings) && warnings.every((warning) => typeof warning === 'string')
   trial.check(areSentences, 'health has warnings, if only none')
-}
-
-const isCount = (value: unknown): boolean => typeof value === 'number' && value >= 1
-const isBoolean = (value: unknown): boolean => typeof value === 'boolean'
-const isOneOf =
-  (...values: readonly unknown[]) =>
-  (value: unknown): boolean =>
-    values.includes(value)
-const isFalseOr =
-  (name: string) =>
-  (value: unknown): boolean =>
-    value === false || isCount((value as Record<string, unknown> | null | undefined)?.[name])
-
-const CAPABILITIES: Readonly<Record<string, (value: unknown) => boolean>> = {
-  confirms: isOneOf('none', 'process', 'broker'),
-  discards: isBoolean,
-  ordering: isOneOf('none', 'key'),
-  deduplication: isFalseOr('windowMs'),
-  requeue: isBoolean,
-  delay: isFalseOr('maxMs'),
-  deliveryCount: isBoolean,
-  groups: isBoolean,
-  sharing: isOneOf('message', 'partition'),
-  history: isBoolean,
-  holdMs: (value) => value === undefined || isCount(value),
-  maxMessageBytes: isCount,
-  maxBatch: isCount,
-  maxBatchBytes: isCount,
-  window(value) {
-    const { messages, bytes, calls } = (value ?? {}) as Record<string, unknown>
-    return isCount(messages) && isCount(bytes) && (calls === undefined || isCount(calls))
-  },
-}
-
-/** Frozen, and nothing but fields with values, at every depth. */
-function checkPlain(trial: Trial, path: string, value: unknown): void {
-  const plain = 'capabilities are plain data'
-  if (typeof value !== 'object' || value === null) {
-    const isPlain =
-      ['string', 'number', 'boolean', 'undefined'].includes(typeof value) && !Number.isNaN(value)
-    trial.check(isPlain, plain, `${path} is ${value === null ? 'null' : `a ${typeof value}`}`)
-    return
-  }
-  trial.check(Object.isFrozen(value), 'capabilities are frozen', path)
-  const prototype: unknown = Object.getPrototypeOf(value)
-  const isRoot = prototype === null || Object.getPrototypeOf(prototype) === null
-  trial.check(isRoot, plain, `${path} is of a class`)
-  for (const [name, field] of Object.entries(Object.getOwnPropertyDescriptors(value))) {
-    trial.check(
-      field.get === undefined && field.enumerable === true,
-      plain,
-      `${path}.${name} is no plain field`,
-    )
-    checkPlain(trial, `${path}.${name}`, field.value)
-  }
-}
-
-/** The same text for the same data, in whatever order. */
-function canonical(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return String(value)
-  const fields = Object.entries(value).map(([name, field]) => `${name}: ${canonical(field)}`)
-  return `{ ${fields.sort().join(', ')} }`
 }
