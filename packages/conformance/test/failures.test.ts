@@ -1,7 +1,7 @@
 import { failure } from '@notify/core'
 import { describe, expect, test } from 'vitest'
+import { classOf, findSecret, flawOf, rejectedWith } from '../src/checks/failures.ts'
 import { Claims } from '../src/claims.ts'
-import { classOf, findSecret, flawOf, rejectedWith } from '../src/failures.ts'
 
 const LOST = failure('UNAVAILABLE', 'lost', 'It is gone.', { retryable: true, scope: 'transport' })
 

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net'
 import { expect, test } from 'vitest'
-import { Residue } from '../src/residue.ts'
+import { Residue } from '../src/process/residue.ts'
 
 test('what some work leaves is what it has begun and not ended, with timers that hold nothing up', async () => {
   const residue = new Residue()

@@ -1,9 +1,9 @@
 /** How much is handed over at a time, in which order, and how often. */
 import type { Destination, OutboundMessage } from '@notify/core'
-import { arrived, atBothEnds, byHeader, bytesOf, NAME } from '../arrival.ts'
 import { idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
-import { assorted } from '../samples.ts'
+import { arrived, atBothEnds, byHeader, bytesOf, NAME } from '../checks/arrival.ts'
+import { assorted } from '../scenes/samples.ts'
 import type { Trial } from '../trial.ts'
 
 export const CALLS: readonly Definition[] = [

@@ -2,12 +2,12 @@
 import type { Driver, Failure, OutboundMessage } from '@notify/core'
 import { type Call, idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
+import { truthful } from '../checks/truth.ts'
 import type { Outcome } from '../claims.ts'
-import { listenersOf } from '../listeners.ts'
-import { Sightings } from '../sightings.ts'
-import { inFlight, sendTogether } from '../together.ts'
+import { listenersOf } from '../process/listeners.ts'
+import { Sightings } from '../scenes/sightings.ts'
+import { inFlight, sendTogether } from '../scenes/together.ts'
 import { ABORTED, AT_ONCE_MS, type Trial } from '../trial.ts'
-import { truthful } from '../truth.ts'
 import { DEADLINE, until } from '../wait.ts'
 
 export const CANCEL: readonly Definition[] = [

@@ -1,7 +1,7 @@
 /** What a message carries arrives as it was sent. */
 import type { Destination, OutboundMessage } from '@notify/core'
-import { arrived, atBothEnds, byHeader, bytesOf, NAME } from '../arrival.ts'
 import type { Definition } from '../case.ts'
+import { arrived, atBothEnds, byHeader, bytesOf, NAME } from '../checks/arrival.ts'
 import { show } from '../claims.ts'
 import type { Trial } from '../trial.ts'
 import { HOSTILE } from './hostile.ts'

@@ -1,9 +1,9 @@
 /** What belongs to one destination, and what to none. */
 import type { Destination, Priority } from '@notify/core'
-import { delivered } from '../arrival.ts'
 import { idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
-import { beside } from '../samples.ts'
+import { delivered } from '../checks/arrival.ts'
+import { beside } from '../scenes/samples.ts'
 import type { Trial } from '../trial.ts'
 
 export const DESTINATIONS: readonly Definition[] = [

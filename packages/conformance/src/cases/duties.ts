@@ -2,9 +2,9 @@
 import type { Destination, Driver, OutboundMessage } from '@notify/core'
 import { type Call, idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
-import { batchesOf, Link } from '../link.ts'
-import { mixed, type Refusal, refusals } from '../refusals.ts'
-import { Sightings } from '../sightings.ts'
+import { batchesOf, Link } from '../scenes/link.ts'
+import { mixed, type Refusal, refusals } from '../scenes/refusals.ts'
+import { Sightings } from '../scenes/sightings.ts'
 import { ABORTED, type Trial } from '../trial.ts'
 
 const ROUNDS = 6

@@ -1,9 +1,9 @@
 /** What a driver says when something cannot be. */
 import type { Failure } from '@notify/core'
 import type { Definition } from '../case.ts'
+import { classOf, findSecret, flawOf } from '../checks/failures.ts'
 import { show } from '../claims.ts'
-import { classOf, findSecret, flawOf } from '../failures.ts'
-import { DEAD, type Provoked, provoke } from '../provoked.ts'
+import { DEAD, type Provoked, provoke } from '../scenes/provoked.ts'
 import type { Trial } from '../trial.ts'
 
 export const ERRORS: readonly Definition[] = [

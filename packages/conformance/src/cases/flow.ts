@@ -2,10 +2,10 @@
 import type { Delivery } from '@notify/core'
 import { idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
-import { flood } from '../flood.ts'
+import { remains } from '../checks/remains.ts'
 import type { Inbox } from '../inbox.ts'
-import { remains } from '../remains.ts'
-import { Settling } from '../settling.ts'
+import { flood } from '../scenes/flood.ts'
+import { Settling } from '../scenes/settling.ts'
 import { ABORTED, AT_ONCE_MS, PATIENCE_MS, type Trial } from '../trial.ts'
 
 export const FLOW: readonly Definition[] = [

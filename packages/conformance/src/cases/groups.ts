@@ -1,10 +1,10 @@
 /** Who gets what: groups, and the members of one. */
 import type { Delivery, Destination, Driver, OutboundMessage } from '@notify/core'
-import { delivered } from '../arrival.ts'
 import { idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
+import { delivered } from '../checks/arrival.ts'
 import type { Inbox } from '../inbox.ts'
-import { assorted } from '../samples.ts'
+import { assorted } from '../scenes/samples.ts'
 import type { Trial } from '../trial.ts'
 
 export const GROUPS: readonly Definition[] = [

@@ -1,12 +1,12 @@
 /** What others have written, or want to reach with what they write. */
 import type { Delivery, Destination, Driver, OutboundMessage } from '@notify/core'
-import { arrived, delivered } from '../arrival.ts'
 import { idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
+import { arrived, delivered } from '../checks/arrival.ts'
 import { show } from '../claims.ts'
 import type { RawMessage } from '../harness.ts'
 import { bodyOf, idOf } from '../inbox.ts'
-import { assorted } from '../samples.ts'
+import { assorted } from '../scenes/samples.ts'
 import type { Trial } from '../trial.ts'
 import { SYNTAX } from './syntax.ts'
 

@@ -2,7 +2,7 @@
 import type { Driver, OutboundMessage } from '@notify/core'
 import { type Call, idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
-import { sendTogether } from '../together.ts'
+import { sendTogether } from '../scenes/together.ts'
 import { ABORTED, AT_ONCE_MS, type Trial } from '../trial.ts'
 
 export const INSTANCES: readonly Definition[] = [

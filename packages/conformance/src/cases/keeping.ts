@@ -2,10 +2,10 @@
 import type { Delivery, Destination, Driver } from '@notify/core'
 import { idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
+import { comesBackMs, leaseOf, remains } from '../checks/remains.ts'
 import { show } from '../claims.ts'
 import { type Inbox, idOf } from '../inbox.ts'
-import { comesBackMs, leaseOf, remains } from '../remains.ts'
-import { groupsOf, Settling } from '../settling.ts'
+import { groupsOf, Settling } from '../scenes/settling.ts'
 import type { Trial } from '../trial.ts'
 import { until } from '../wait.ts'
 

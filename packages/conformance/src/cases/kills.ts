@@ -2,9 +2,9 @@
 import type { Destination, Driver, OutboundMessage } from '@notify/core'
 import { idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
-import { mostInFlight, Pressure } from '../pressure.ts'
+import { truthful } from '../checks/truth.ts'
+import { mostInFlight, Pressure } from '../scenes/pressure.ts'
 import type { Trial } from '../trial.ts'
-import { truthful } from '../truth.ts'
 import { atMost } from '../wait.ts'
 
 const ROUNDS = 2

@@ -1,9 +1,9 @@
 /** From the factory to close. */
 import type { Health } from '@notify/core'
 import { idsOf } from '../call.ts'
-import { canonical, checkPlain, unfitIn } from '../capabilities.ts'
 import type { Definition } from '../case.ts'
-import { sendTogether } from '../together.ts'
+import { canonical, checkPlain, unfitIn } from '../checks/capabilities.ts'
+import { sendTogether } from '../scenes/together.ts'
 import { ABORTED, AT_ONCE_MS, type Trial } from '../trial.ts'
 import { firesAfter, until } from '../wait.ts'
 

@@ -2,11 +2,11 @@
 import type { Destination, OutboundMessage } from '@notify/core'
 import { type Call, idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
+import { truthful } from '../checks/truth.ts'
 import { describeFailure } from '../claims.ts'
-import { Pressure } from '../pressure.ts'
-import { mixed, type Refusal, refusals } from '../refusals.ts'
+import { Pressure } from '../scenes/pressure.ts'
+import { mixed, type Refusal, refusals } from '../scenes/refusals.ts'
 import type { Trial } from '../trial.ts'
-import { truthful } from '../truth.ts'
 
 const SCATTERED = 1_000
 

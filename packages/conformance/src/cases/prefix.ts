@@ -4,8 +4,8 @@ import { idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
 import type { Stored } from '../harness.ts'
 import { idOf } from '../inbox.ts'
-import { Link } from '../link.ts'
-import { refusals } from '../refusals.ts'
+import { Link } from '../scenes/link.ts'
+import { refusals } from '../scenes/refusals.ts'
 import type { Trial } from '../trial.ts'
 
 const AFTER_FAILURE = {

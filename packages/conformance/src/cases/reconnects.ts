@@ -4,7 +4,7 @@ import { type Call, idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
 import type { Reader } from '../harness.ts'
 import { type Inbox, idOf } from '../inbox.ts'
-import { batchesOf, Link } from '../link.ts'
+import { batchesOf, Link } from '../scenes/link.ts'
 import type { Trial } from '../trial.ts'
 import { until } from '../wait.ts'
 

@@ -2,9 +2,9 @@
 import type { Delivery, Destination, OutboundMessage } from '@notify/core'
 import { idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
+import { remains } from '../checks/remains.ts'
 import { idOf } from '../inbox.ts'
-import { remains } from '../remains.ts'
-import { groupsOf, Settling, sameMessage } from '../settling.ts'
+import { groupsOf, Settling, sameMessage } from '../scenes/settling.ts'
 import type { Trial } from '../trial.ts'
 
 export const SETTLEMENT: readonly Definition[] = [

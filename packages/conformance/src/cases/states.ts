@@ -1,8 +1,8 @@
 /** What a driver tells of its connection. */
 import type { Driver, Status } from '@notify/core'
 import type { Definition } from '../case.ts'
-import { Link } from '../link.ts'
-import { Observing } from '../observing.ts'
+import { Link } from '../scenes/link.ts'
+import { Observing } from '../scenes/observing.ts'
 import type { Trial } from '../trial.ts'
 import { until } from '../wait.ts'
 

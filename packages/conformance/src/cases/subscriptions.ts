@@ -2,9 +2,9 @@
 import type { Destination, Driver } from '@notify/core'
 import { idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
-import { rejectedWith } from '../failures.ts'
+import { rejectedWith } from '../checks/failures.ts'
+import { remains } from '../checks/remains.ts'
 import { Inbox } from '../inbox.ts'
-import { remains } from '../remains.ts'
 import type { SubscriptionOptions, Trial } from '../trial.ts'
 
 export const SUBSCRIPTIONS: readonly Definition[] = [

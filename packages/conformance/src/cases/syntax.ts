@@ -1,11 +1,11 @@
 /** What could be taken for syntax. */
 import type { Destination, Driver, OutboundMessage } from '@notify/core'
-import { arrived, delivered } from '../arrival.ts'
 import { idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
+import { arrived, delivered } from '../checks/arrival.ts'
 import { show } from '../claims.ts'
 import type { Inbox } from '../inbox.ts'
-import { beside } from '../samples.ts'
+import { beside } from '../scenes/samples.ts'
 import type { Trial } from '../trial.ts'
 import { ACTED_ON, BREAKERS } from './texts.ts'
 

@@ -2,10 +2,10 @@
 import type { Delivery } from '@notify/core'
 import { idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
-import { rejectedWith } from '../failures.ts'
+import { rejectedWith } from '../checks/failures.ts'
+import { remains } from '../checks/remains.ts'
 import { Inbox } from '../inbox.ts'
-import { ruledOut } from '../provoked.ts'
-import { remains } from '../remains.ts'
+import { ruledOut } from '../scenes/provoked.ts'
 import { PATIENCE_MS, type Trial } from '../trial.ts'
 
 const UNSUPPORTED = { code: 'UNSUPPORTED', retryable: false } as const

@@ -2,12 +2,12 @@
 import type { Destination, OutboundMessage } from '@notify/core'
 import { idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
+import { truthful } from '../checks/truth.ts'
 import type { Stored } from '../harness.ts'
 import { idOf } from '../inbox.ts'
-import { batchesOf, Link } from '../link.ts'
-import { Sightings } from '../sightings.ts'
+import { batchesOf, Link } from '../scenes/link.ts'
+import { Sightings } from '../scenes/sightings.ts'
 import { AT_ONCE_MS, type Trial } from '../trial.ts'
-import { truthful } from '../truth.ts'
 
 const LOST = { code: 'UNAVAILABLE', retryable: true } as const
 const ONCE = 'a message goes over the wire once, whatever becomes of it'

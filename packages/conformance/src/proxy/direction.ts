@@ -1,5 +1,5 @@
-import type { Random } from '../random.ts'
 import { Finder } from './finder.ts'
+import type { Random } from './random.ts'
 
 /** One way through the proxy, over all its connections: `up` to the broker, `down` to the client. */
 export interface Direction {

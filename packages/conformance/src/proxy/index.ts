@@ -3,7 +3,8 @@
  *
  * @module
  */
-export { type Ports, reservePorts } from '../ports.ts'
-export { type Random, seeded } from '../random.ts'
+
 export type { Direction, Passage, Pattern, Shape, Watch } from './direction.ts'
+export { type Ports, reservePorts } from './ports.ts'
 export { openProxy, type ProxyOptions, type TcpProxy } from './proxy.ts'
+export { type Random, seeded } from './random.ts'

@@ -14,10 +14,10 @@ import { connect, createServer, type Socket } from 'node:net'
 import type { SecureContextOptions } from 'node:tls'
 import { TLSSocket } from 'node:tls'
 import type { Address } from '../harness.ts'
-import { reservePorts } from '../ports.ts'
-import { seeded } from '../random.ts'
 import { type Direction, Traffic } from './direction.ts'
 import { Flow } from './flow.ts'
+import { reservePorts } from './ports.ts'
+import { seeded } from './random.ts'
 
 export interface ProxyOptions {
   /** For all that is left to chance. Default: 1. */

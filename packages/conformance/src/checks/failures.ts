@@ -1,5 +1,5 @@
 import type { ErrorCode, Failure } from '@notify/core'
-import { type Claims, describeFailure, show } from './claims.ts'
+import { type Claims, describeFailure, show } from '../claims.ts'
 
 /** All codes, and whether another attempt could succeed. */
 const CODES: Readonly<Record<ErrorCode, boolean>> = {

@@ -1,6 +1,6 @@
 import type { OutboundMessage } from '@notify/core'
-import type { Direction, Watch } from './proxy/direction.ts'
-import { until } from './wait.ts'
+import type { Direction, Watch } from '../proxy/direction.ts'
+import { until } from '../wait.ts'
 
 /** With which the mark of a body ends. */
 const NEWLINE = 0x0a

@@ -1,6 +1,6 @@
 import type { Destination } from '@notify/core'
-import type { Trial } from './trial.ts'
-import { until } from './wait.ts'
+import type { Trial } from '../trial.ts'
+import { until } from '../wait.ts'
 
 export interface RemainsOptions {
   readonly group?: string

@@ -1,7 +1,7 @@
 import type { Driver, OutboundMessage } from '@notify/core'
-import type { Call } from './call.ts'
-import type { Outcome } from './claims.ts'
-import type { Trial } from './trial.ts'
+import type { Call } from '../call.ts'
+import type { Outcome } from '../claims.ts'
+import type { Trial } from '../trial.ts'
 
 export interface PressureOptions {
   /** What the next call takes, all for one destination; `undefined` when there is no more. */

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage, createHook } from 'node:async_hooks'
-import { until } from './wait.ts'
+import { until } from '../wait.ts'
 
 /** What keeps something going, a process or at least a socket, until somebody ends it. */
 const KINDS: ReadonlySet<string> = new Set([

@@ -1,6 +1,6 @@
 import type { Driver, OutboundMessage } from '@notify/core'
-import type { Call } from './call.ts'
-import type { SendOptions, Trial } from './trial.ts'
+import type { Call } from '../call.ts'
+import type { SendOptions, Trial } from '../trial.ts'
 
 /** As many calls as the messages need, of at most `most` messages each, all handed over before any answer. */
 export function sendTogether(

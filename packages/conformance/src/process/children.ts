@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { atMost } from './wait.ts'
+import { atMost } from '../wait.ts'
 
 /** It runs as it is written, or as it was built, as this module does. */
 const PROGRAM = import.meta.url.endsWith('.ts')

@@ -1,6 +1,6 @@
 import type { Driver, OutboundMessage } from '@notify/core'
-import { bytesOf } from './arrival.ts'
-import type { Trial } from './trial.ts'
+import { bytesOf } from '../checks/arrival.ts'
+import type { Trial } from '../trial.ts'
 
 /** One call that is under way. */
 interface Flight {

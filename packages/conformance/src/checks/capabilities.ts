@@ -1,5 +1,5 @@
 import type { Capabilities } from '@notify/core'
-import type { Claims } from './claims.ts'
+import type { Claims } from '../claims.ts'
 
 const isCount = (value: unknown): boolean => typeof value === 'number' && value >= 1
 const isBoolean = (value: unknown): boolean => typeof value === 'boolean'

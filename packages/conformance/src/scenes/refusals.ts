@@ -1,6 +1,6 @@
 /** Messages that are refused for what they are, among others that are not. */
 import type { Destination, Failure, OutboundMessage } from '@notify/core'
-import type { Trial } from './trial.ts'
+import type { Trial } from '../trial.ts'
 
 /** A kind of message that nothing will ever take. */
 export interface Refusal {

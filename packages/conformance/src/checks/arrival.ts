@@ -1,7 +1,7 @@
 /** Whether what was found, in the broker or by delivery, is what was sent. */
 import type { Delivery, Destination, Driver, OutboundMessage } from '@notify/core'
-import { type Inbox, idOf } from './inbox.ts'
-import type { Trial } from './trial.ts'
+import { type Inbox, idOf } from '../inbox.ts'
+import type { Trial } from '../trial.ts'
 
 /** What a message carries, at rest as well as on its way. */
 export type Carried = Pick<Delivery, 'body' | 'contentType' | 'headers' | 'key'>

@@ -1,5 +1,5 @@
-import type { Call } from './call.ts'
-import type { Claims } from './claims.ts'
+import type { Call } from '../call.ts'
+import type { Claims } from '../claims.ts'
 
 /** What was said of each message, against what the broker holds: what was confirmed is there, what was not sent is not. */
 export function truthful(

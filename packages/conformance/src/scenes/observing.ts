@@ -1,5 +1,5 @@
 import type { Driver, Status } from '@notify/core'
-import { AT_ONCE_MS, type Trial } from './trial.ts'
+import { AT_ONCE_MS, type Trial } from '../trial.ts'
 
 /** What one listener was told. */
 export class Observing {

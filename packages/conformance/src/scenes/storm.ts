@@ -1,8 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Delivery, Destination, Driver } from '@notify/core'
-import type { Call } from './call.ts'
-import { ABORTED, PATIENCE_MS, type Trial } from './trial.ts'
-import { firesAfter } from './wait.ts'
+import type { Call } from '../call.ts'
+import { ABORTED, PATIENCE_MS, type Trial } from '../trial.ts'
+import { firesAfter } from '../wait.ts'
 
 /**
  * Everything at once on one driver, by the seed: publishes, aborts before, during and after, subscriptions, health,

@@ -1,8 +1,8 @@
 import type { Driver, ErrorCode, Failure, OutboundMessage } from '@notify/core'
-import type { OpenOptions } from './harness.ts'
-import { Inbox } from './inbox.ts'
+import type { OpenOptions } from '../harness.ts'
+import { Inbox } from '../inbox.ts'
+import { ABORTED, type Trial } from '../trial.ts'
 import { nobody } from './nobody.ts'
-import { ABORTED, type Trial } from './trial.ts'
 
 /** A failure, and how it came about. */
 export interface Provoked {

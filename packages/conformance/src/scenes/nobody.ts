@@ -1,6 +1,6 @@
-import type { Address } from './harness.ts'
-import { reservePorts } from './ports.ts'
-import type { Trial } from './trial.ts'
+import type { Address } from '../harness.ts'
+import { reservePorts } from '../proxy/ports.ts'
+import type { Trial } from '../trial.ts'
 
 /** Where nobody listens, as long as the case lasts. */
 export async function nobody(trial: Trial): Promise<Address> {

@@ -1,9 +1,9 @@
 import type { Destination, Driver, OutboundMessage } from '@notify/core'
-import type { Call } from './call.ts'
-import type { OpenOptions } from './harness.ts'
-import type { TcpProxy } from './proxy/proxy.ts'
+import type { Call } from '../call.ts'
+import type { OpenOptions } from '../harness.ts'
+import type { TcpProxy } from '../proxy/proxy.ts'
+import { PATIENCE_MS, type Trial } from '../trial.ts'
 import { Sightings } from './sightings.ts'
-import { PATIENCE_MS, type Trial } from './trial.ts'
 
 /** What was lost with a connection. */
 export interface Loss {

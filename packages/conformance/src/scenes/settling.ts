@@ -1,5 +1,5 @@
 import type { Delivery, OutboundMessage } from '@notify/core'
-import type { Trial } from './trial.ts'
+import type { Trial } from '../trial.ts'
 
 /** Settles deliveries, and keeps what each call comes to. */
 export class Settling {

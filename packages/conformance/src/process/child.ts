@@ -3,8 +3,9 @@
  * harness, leads drivers from open to close, at the broker and at an address where nobody is, and says when all of
  * them are closed. It calls no `process.exit`.
  */
+
+import type { Load } from '../harness.ts'
 import { exercise } from './exercise.ts'
-import type { Load } from './harness.ts'
 
 const ROUNDS = 2
 

@@ -1,7 +1,7 @@
 import type { CallOptions, Destination, Driver, OutboundMessage } from '@notify/core'
-import type { Harness, OpenOptions } from './harness.ts'
-import { bodyOf } from './inbox.ts'
-import { atMost, DEADLINE, until } from './wait.ts'
+import type { Harness, OpenOptions } from '../harness.ts'
+import { bodyOf } from '../inbox.ts'
+import { atMost, DEADLINE, until } from '../wait.ts'
 
 /** Each step gets so long, and as long again once its signal has fired. */
 const STEP_MS = 1_000

@@ -1,5 +1,5 @@
 import type { Destination, OutboundMessage } from '@notify/core'
-import type { Trial } from './trial.ts'
+import type { Trial } from '../trial.ts'
 
 /** Room for what a message carries beside its body. */
 const BESIDE = 500
