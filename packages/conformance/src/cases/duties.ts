@@ -52,9 +52,13 @@ export const DUTIES: readonly Definition[] = [
         for (const call of calls) await trial.settled(call)
       }
       for (let round = 0; round < ROUNDS; round++) {
-        calls.push(...allKinds(trial, driver, orders, full))
-        abortSome(trial, calls)
-        if (round % 2 === 1) await link?.cut()
+        const isCut = round % 2 === 1
+        const hand = (): void => {
+          calls.push(...allKinds(trial, driver, orders, full))
+          if (round % 3 > 0) abortSome(trial, calls)
+        }
+        if (isCut && link !== undefined) await link.cutUnder(hand)
+        else hand()
         await settled()
       }
       if (link?.proxy !== undefined) calls.push(...(await answeredAfterAbort(trial, link, driver, orders)))
@@ -158,14 +162,7 @@ async function cut(trial: Trial, orders: Destination): Promise<void> {
   await trial.confirm(driver, [trial.message(orders)])
   for (let round = 0; round < ROUNDS; round++) {
     const batches = batchesOf(trial, 4, (count) => trial.messages(orders, count))
-    const calls: Call[] = []
-    const last = batches.pop() as OutboundMessage[]
-    const send = (): Call => {
-      calls.push(...batches.map((batch) => trial.send(driver, batch)))
-      return trial.send(driver, last)
-    }
-    await link.cutMidway(send, trial.random.between(1, 1_000))
-    for (const call of calls) await trial.settled(call)
+    await link.cutMidway(driver, batches, trial.random.between(1, 1_000))
   }
 }
 

@@ -1,6 +1,6 @@
 /** Order within a key, when something fails. */
 import type { OutboundMessage } from '@notify/core'
-import { idsOf } from '../call.ts'
+import { type Call, idsOf } from '../call.ts'
 import type { Definition } from '../case.ts'
 import type { Stored } from '../harness.ts'
 import { idOf } from '../inbox.ts'
@@ -81,10 +81,8 @@ async function overACut(trial: Trial): Promise<void> {
   const size = Math.min(2_000, maxMessageBytes - 100)
   const count = Math.min(200, maxBatch, Math.floor(maxBatchBytes / (size + 100)))
   const messages = trial.messages(orders, count, (index) => ({ size, key: `key-${index % 2}` }))
-  const call = await link.cutMidway(
-    () => trial.send(driver, messages),
-    trial.random.between(1, (count * size) / 2),
-  )
+  const at = trial.random.between(1, (count * size) / 2)
+  const [call] = (await link.cutMidway(driver, [messages], at)) as [Call]
   // As core does: what failed is tried again, in its order.
   await trial.confirm(
     driver,

@@ -62,7 +62,8 @@ async function lose(
 ): Promise<readonly Call[]> {
   const { proxy } = link
   if (proxy === undefined || round % 2 === 0) {
-    const { calls, written } = await link.loseAnswers(driver, batches)
+    const { calls, written } =
+      round % 2 === 0 ? await link.loseUnanswered(driver, batches) : await link.loseAnswers(driver, batches)
     for (const call of calls) {
       for (const message of call.batch) {
         const outcome = call.outcome(message)

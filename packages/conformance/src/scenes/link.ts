@@ -3,6 +3,7 @@ import type { Call } from '../call.ts'
 import type { OpenOptions } from '../harness.ts'
 import type { TcpProxy } from '../proxy/proxy.ts'
 import { PATIENCE_MS, type Trial } from '../trial.ts'
+import { atMost } from '../wait.ts'
 import { Sightings } from './sightings.ts'
 
 /** What was lost with a connection. */
@@ -54,24 +55,50 @@ export class Link {
    * wire, as soon as it is handed over. Resolves when all is settled.
    */
   async loseAnswers(driver: Driver, batches: readonly (readonly OutboundMessage[])[]): Promise<Loss> {
-    const trial = this.#trial
     const { proxy } = this
-    const send = (): Call[] => batches.map((batch) => trial.send(driver, batch))
-    let loss: Loss
     if (proxy === undefined) {
-      loss = { calls: send(), written: [] }
+      const calls = this.#send(driver, batches)
       await this.cut()
-    } else {
-      const sightings = new Sightings(proxy.up, batches.flat())
-      proxy.down.hold()
-      const calls = send()
-      loss = { calls, written: await sightings.gone(trial.times.deliverMs) }
-      await trial.quiet()
-      await this.cut()
-      proxy.down.release()
+      return await this.#lost(calls, [])
     }
-    for (const call of loss.calls) await trial.settled(call)
-    return loss
+    const sightings = new Sightings(proxy.up, batches.flat())
+    proxy.down.hold()
+    const calls = this.#send(driver, batches)
+    const written = await sightings.gone(this.#trial.times.deliverMs)
+    await this.#trial.quiet()
+    await this.cut()
+    proxy.down.release()
+    return await this.#lost(calls, written)
+  }
+
+  /** The same, also where there is no wire: of a broker that has fallen silent no answer comes before the cut. */
+  async loseUnanswered(driver: Driver, batches: readonly (readonly OutboundMessage[])[]): Promise<Loss> {
+    if (this.proxy !== undefined) return await this.loseAnswers(driver, batches)
+    let calls: readonly Call[] = []
+    await this.cutUnder(() => {
+      calls = this.#send(driver, batches)
+    })
+    return await this.#lost(calls, [])
+  }
+
+  /** Cuts right after `hand` has handed something over, and before there can be an answer to it, where it can be had. */
+  async cutUnder(hand: () => void): Promise<void> {
+    const trial = this.#trial
+    const { pause, resume } = trial.harness.faults ?? {}
+    const isSilent = this.proxy === undefined && pause !== undefined && resume !== undefined
+    if (isSilent) await trial.fault('pause')
+    hand()
+    await this.cut()
+    if (isSilent) await trial.fault('resume')
+  }
+
+  #send(driver: Driver, batches: readonly (readonly OutboundMessage[])[]): Call[] {
+    return batches.map((batch) => this.#trial.send(driver, batch))
+  }
+
+  async #lost(calls: readonly Call[], written: readonly OutboundMessage[]): Promise<Loss> {
+    for (const call of calls) await this.#trial.settled(call)
+    return { calls, written }
   }
 
   /**
@@ -85,15 +112,21 @@ export class Link {
     await trial.until(isConfirmed, 'after a loss publishing goes on', PATIENCE_MS)
   }
 
-  /** Sends, and cuts when the nth byte from now has gone out. */
-  async cutMidway(send: () => Call, bytes: number): Promise<Call> {
+  /**
+   * Sends, and cuts when the nth byte from now has gone out, or when no more goes out. Where there is no wire, as
+   * {@link loseUnanswered} does.
+   */
+  async cutMidway(
+    driver: Driver,
+    batches: readonly (readonly OutboundMessage[])[],
+    bytes: number,
+  ): Promise<readonly Call[]> {
     const { proxy } = this
-    const broken = proxy?.up.cutAfter(bytes)
-    const call = send()
-    if (broken === undefined) await this.cut()
-    else await broken
-    await this.#trial.settled(call)
-    return call
+    if (proxy === undefined) return (await this.loseUnanswered(driver, batches)).calls
+    const broken = proxy.up.cutAfter(bytes)
+    const calls = this.#send(driver, batches)
+    if ((await atMost(this.#trial.times.quietMs, broken)) === undefined) await this.cut()
+    return (await this.#lost(calls, [])).calls
   }
 }
 

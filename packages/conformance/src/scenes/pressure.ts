@@ -43,7 +43,7 @@ export class Pressure {
     this.over = promise
     this.#finish = resolve
     trial.after(() => this.stop())
-    this.#pump()
+    setImmediate(this.#pump)
   }
 
   /** How many are handed over and not settled. */
