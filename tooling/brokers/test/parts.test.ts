@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, type TestContext, test, vi } from 'vitest'
 import { cached } from '../src/cache.ts'
-import { eventually, reservePorts, seeded } from '../src/index.ts'
+import { eventually } from '../src/index.ts'
 import { locked } from '../src/lock.ts'
 
 beforeEach(() => void vi.stubEnv('NOTIFY_CACHE_ONLY', ''))
@@ -75,19 +74,6 @@ describe('a lock', () => {
   })
 })
 
-describe('ports', () => {
-  test('are given to one at a time, outside those that the system hands out', async (context) => {
-    const [one, two] = await Promise.all([reservePorts(20), reservePorts(20)])
-    context.onTestFinished(() => [one, two].forEach((each) => void each.release()))
-    expect(new Set([...one.ports, ...two.ports]).size).toBe(40)
-    const range = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
-    expect(Math.max(...one.ports, ...two.ports)).toBeLessThan(Number.parseInt(range, 10))
-    const server = createServer().listen(one.ports[0], '127.0.0.1')
-    await once(server, 'listening')
-    server.close()
-  })
-})
-
 describe('eventually', () => {
   test('gives what the look gave, as soon as it is something', async () => {
     let looks = 0
@@ -101,13 +87,4 @@ describe('eventually', () => {
     const hanging = eventually(() => new Promise(() => {}), { withinMs: 30 })
     await expect(hanging).rejects.toThrow('not within 30 ms')
   })
-})
-
-test('chance repeats with its seed, and keeps its bounds', () => {
-  const [one, again, other] = [seeded(5), seeded(5), seeded(6)]
-  const draw = (random: typeof one) => Array.from({ length: 200 }, () => random.between(2, 4))
-  const drawn = draw(one)
-  expect(draw(again)).toEqual(drawn)
-  expect(draw(other)).not.toEqual(drawn)
-  expect(new Set(drawn)).toEqual(new Set([2, 3, 4]))
 })

@@ -3,10 +3,11 @@
  *
  * @module
  */
+
+import { reservePorts } from '@notify/conformance/proxy'
 import type { OwnBroker } from '../broker.ts'
 import { eventually } from '../eventually.ts'
 import type { Home } from '../home.ts'
-import { reservePorts } from '../ports.ts'
 import { type RabbitFaults, rabbitFaults, WATERMARK } from './faults.ts'
 import { type RabbitNode, startNode } from './node.ts'
 import { call, ctl, evaluate, type RabbitConfig, type Site, startEpmd, writeSite } from './site.ts'

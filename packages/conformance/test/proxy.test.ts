@@ -1,8 +1,7 @@
-import { once } from 'node:events'
-import { connect } from 'node:tls'
 import { describe, expect, test } from 'vitest'
-import { type CertificateOptions, certificate, eventually, openProxy, seeded } from '../src/index.ts'
-import { client, echo, wire } from './support.ts'
+import { openProxy, seeded } from '../src/proxy/index.ts'
+import { eventually } from './eventually.ts'
+import { client, echo, wire } from './wire.ts'
 
 describe('a proxy', () => {
   test('passes everything both ways, and counts', async (context) => {
@@ -23,6 +22,21 @@ describe('a proxy', () => {
     await eventually(() => user.ended() === 'end')
     await eventually(() => proxy.open === 0)
     expect(server.ends).toEqual(['end'])
+  })
+
+  test('tells how many clients have not ended, also while the broker says nothing to the end', async (context) => {
+    const { proxy, server, user } = await wire(context)
+    proxy.down.hold()
+    const late = await client(context, proxy.address)
+    await eventually(() => proxy.clients === 2)
+    user.socket.end('bye')
+    await eventually(() => proxy.clients === 1 && server.ends[0] === 'end')
+    expect(proxy.open).toBe(2)
+    late.socket.resetAndDestroy()
+    await eventually(() => proxy.clients === 0)
+    proxy.down.release()
+    expect(await user.gets(3)).toBe('bye')
+    await eventually(() => proxy.open === 0)
   })
 
   test('passes a reset as a reset', async (context) => {
@@ -296,40 +310,6 @@ describe('it sees and changes bytes', () => {
     const changed = [...got].map((byte, at) => byte ^ (sent[at] as number))
     expect(changed.filter((bits) => bits !== 0)).toHaveLength(1)
     expect(Math.log2(changed[4] as number) % 1).toBe(0)
-  })
-})
-
-describe('it speaks TLS', () => {
-  test('to clients that trust it, and cuts them as others', async (context) => {
-    const { address } = await echo(context)
-    const tls = certificate()
-    const proxy = await openProxy(address, { tls })
-    context.onTestFinished(() => proxy.close())
-    const socket = connect({ ...proxy.address, ca: tls.cert })
-    await once(socket, 'secureConnect')
-    const asked = proxy.up.passes('hello')
-    socket.write('hello')
-    expect(String((await once(socket, 'data'))[0])).toBe('hello')
-    expect(await asked).toEqual({ connection: 1, offset: 0 })
-    const closed = new Promise((resolve) => socket.once('error', resolve))
-    proxy.cut()
-    expect(await closed).toMatchObject({ code: 'ECONNRESET' })
-    await eventually(() => proxy.open === 0)
-  })
-
-  const untrusted: [string, CertificateOptions, boolean, string][] = [
-    ['signed by nobody', {}, false, 'DEPTH_ZERO_SELF_SIGNED_CERT'],
-    ['that has expired', { validForMs: -1_000 }, true, 'CERT_HAS_EXPIRED'],
-    ['of another host', { name: 'other.example' }, true, 'ERR_TLS_CERT_ALTNAME_INVALID'],
-  ]
-  test.for(untrusted)('with a certificate %s', async ([_, options, trusted, code], context) => {
-    const { address } = await echo(context)
-    const tls = certificate(options)
-    const proxy = await openProxy(address, { tls })
-    context.onTestFinished(() => proxy.close())
-    const socket = connect({ ...proxy.address, ...(trusted ? { ca: tls.cert } : {}) })
-    await expect(once(socket, 'secureConnect')).rejects.toMatchObject({ code })
-    await eventually(() => proxy.open === 0)
   })
 })
 
