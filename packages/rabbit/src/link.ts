@@ -1,6 +1,6 @@
 import type { CallOptions, Failure, Status } from '@notify/core'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
-import { bounded } from './bounded.ts'
+import { bounded, type Limits, Stopwatch } from './bounded.ts'
 import { closed, lost, toFailure } from './classify.ts'
 import { joinWrites } from './joined.ts'
 import type { Connection, Host } from './options.ts'
@@ -14,17 +14,23 @@ export interface Live {
   error: unknown
   /** Ends it at once, whatever the broker says. Does nothing to one that was passed in. */
   kill(): void
+  /** What a channel that is not closed in time comes to. Absent: nothing, it is idle and harms nobody. */
+  readonly giveUp: (() => void) | undefined
 }
 
-/** How long the broker may take to close a channel, before the connection is given up. */
+/** What a connection is for. */
+export type Purpose = 'publish' | 'consume'
+
+/** How long the broker may take to close a channel that consumes, before the connection is given up. */
 const CLOSE_MS = 5_000
 
 /** A place for one connection: opened when it is needed, and again after a loss, by whoever comes next. */
 export class Link {
   live: Live | undefined
-  blocked = false
+  /** Stands while an alarm keeps the broker from answering: that is no fault of whoever waits. */
+  readonly clock: Stopwatch = new Stopwatch()
   readonly #target: readonly Host[] | Connection
-  readonly #purpose: string
+  readonly #purpose: Purpose
   readonly #tell: (status: Status) => void
   #stops: (() => void)[] = []
   #opening: Promise<Live> | undefined
@@ -33,7 +39,7 @@ export class Link {
   #down: Failure | undefined
   #closed = false
 
-  constructor(target: readonly Host[] | Connection, purpose: string, tell: (status: Status) => void) {
+  constructor(target: readonly Host[] | Connection, purpose: Purpose, tell: (status: Status) => void) {
     this.#target = target
     this.#purpose = purpose
     this.#tell = tell
@@ -105,8 +111,9 @@ export class Link {
       kill()
       throw closed()
     }
-    const live: Live = { connection, prepared: new Set(), error: undefined, kill }
     const given = !Array.isArray(this.#target)
+    const giveUp = given || this.#purpose === 'publish' ? undefined : kill
+    const live: Live = { connection, prepared: new Set(), error: undefined, kill, giveUp }
     this.#stops = []
     const on = (event: string, listener: (value: unknown) => void): void => {
       connection.on(event, listener)
@@ -122,7 +129,7 @@ export class Link {
       if (this.live !== live) return
       // One that was passed in is all there is, and may have a way to come back.
       if (!given) this.live = undefined
-      this.blocked = false
+      this.clock.go()
       if (this.#closed) return
       this.#next++
       this.#down = lost(live.error ?? error ?? new Error('Connection closed'), false)
@@ -130,16 +137,20 @@ export class Link {
     })
     if (given) on('connect', () => this.#up())
     on('blocked', () => {
-      this.blocked = true
+      this.clock.stop()
       this.#tell({ state: 'blocked' })
     })
     on('unblocked', () => {
-      this.blocked = false
+      this.clock.go()
       this.#tell({ state: 'up' })
     })
     this.live = live
     this.#up()
     return live
+  }
+
+  get blocked(): boolean {
+    return this.clock.stands
   }
 
   /** What somebody who comes to listen now has missed. */
@@ -165,7 +176,7 @@ export interface Opened<C extends Channel> {
 export async function openChannel<C extends Channel>(
   live: Live,
   open: (connection: Connection) => Promise<C>,
-  call: CallOptions,
+  call: Limits,
 ): Promise<Opened<C>> {
   const opening = open(live.connection).then((channel) => {
     const opened: Opened<C> = { channel, error: undefined }
@@ -179,19 +190,16 @@ export async function openChannel<C extends Channel>(
 }
 
 /**
- * Resolves when it is closed. A channel that the broker does not close takes the connection with it: better than
- * a consumer of which nobody knows. Never rejects.
+ * Resolves when it is closed. Where it may consume, one that the broker does not close takes the connection with it:
+ * better than a consumer of which nobody knows. Never rejects.
  */
-export function closeChannel(channel: Channel, live: Live, withinMs: number = CLOSE_MS): Promise<void> {
+export function closeChannel(channel: Channel, { giveUp }: Live): Promise<void> {
   return new Promise((resolve) => {
+    const timer = giveUp === undefined ? undefined : setTimeout(giveUp, CLOSE_MS)
     const done = (): void => {
       clearTimeout(timer)
       resolve()
     }
-    const timer = setTimeout(() => {
-      live.kill()
-      resolve()
-    }, withinMs)
     channel.once('close', done)
     channel.close().then(done, done)
   })

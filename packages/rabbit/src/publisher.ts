@@ -16,6 +16,8 @@ import { toWire } from './wire.ts'
 
 /** How long a step that several calls wait for may take: each call has its own bound as well. */
 const STEP_MS = 10_000
+/** How long the end waits for the channel's own: the connection closes next, and that closes all. */
+const CLOSE_MS = 1_000
 /** After so many nacks in a row a channel is not trusted: since an election it may nack for ever. */
 const NACKS_AT_FIRST = 2
 const NACKS = 50
@@ -106,8 +108,8 @@ export class Publisher {
     const lane = this.#lane
     this.#lane = undefined
     if (lane === undefined) return
-    const closing = closeChannel(lane.channel, lane.live, Math.min(call.timeoutMs, 1_000))
-    await bounded('closing a channel', closing, call).catch(() => {})
+    const limits = { ...call, timeoutMs: Math.min(call.timeoutMs, CLOSE_MS) }
+    await bounded('closing a channel', closeChannel(lane.channel, lane.live), limits).catch(() => {})
   }
 
   #refusal([first]: readonly OutboundMessage[], signal: AbortSignal): Failure | undefined {
@@ -174,7 +176,7 @@ export class Publisher {
   }
 
   async #writeLater(opened: readonly Open[], destination: Destination, call: CallOptions): Promise<void> {
-    const limits = deadline(call)
+    const limits = deadline({ ...call, clock: this.#link.clock })
     try {
       // In a turn of its own: whoever calls from within the end of a connection must not meet what is left of it.
       await undefined
@@ -196,7 +198,7 @@ export class Publisher {
     if (this.#lane !== undefined) return this.#lane
     const call = { timeoutMs: 2 ** 31 - 1, signal: new AbortController().signal }
     const live = await this.#link.connect(call)
-    const limits = { ...call, timeoutMs: STEP_MS }
+    const limits = { ...call, timeoutMs: STEP_MS, clock: this.#link.clock }
     const opened = await openChannel(live, (connection) => connection.createConfirmChannel(), limits)
     const lane: Lane = Object.assign(opened, {
       live,
@@ -230,7 +232,8 @@ export class Publisher {
   }
 
   async #prepareNow(live: Live, destination: Destination): Promise<void> {
-    const limits = deadline({ timeoutMs: STEP_MS, signal: new AbortController().signal })
+    const { clock } = this.#link
+    const limits = deadline({ timeoutMs: STEP_MS, signal: new AbortController().signal, clock })
     const { channel } = await openChannel(live, (connection) => connection.createChannel(), limits)
     try {
       const queues = this.#topology.queuesOf(destination)

@@ -1,6 +1,6 @@
 /** What breaks a broker, against one that nobody else uses. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { eventually, orSkip, type RabbitBroker, start } from '@notify/brokers'
+import { eventually, openProxy, orSkip, type RabbitBroker, start } from '@notify/brokers'
 import { createNotifier, type Status } from '@notify/core'
 import { afterAll, expect, type TestContext, test } from 'vitest'
 import { killUnderNotifier } from './rounds/emits.ts'
@@ -19,6 +19,9 @@ afterAll(() =>
     () => {},
   ),
 )
+
+/** Longer than a step may take, and then a channel to close. */
+const STEPS_MS = 17_000
 
 // `pnpm test:soak rabbit-kills` has more of the same.
 for (const round of [1, 2]) {
@@ -68,6 +71,42 @@ test('a memory alarm: blocked is told, nothing is lost or doubled, and it flows 
   expect(new Set(await held)).toEqual(new Set(['confirmed']))
   expect(states).toEqual(['blocked', 'up'])
   expect(await oracle.count(orders.name)).toBe(20)
+})
+
+test('first used while an alarm is up: it waits, and takes nothing down that is in flight', {
+  tags: ['broker', 'slow'],
+}, async (context) => {
+  const broker = await own(context)
+  const { driver, destination, oracle } = placeAt(context, broker)
+  const [orders, stock] = [destination('orders'), destination('stock')]
+  const proxy = await openProxy(broker)
+  context.onTestFinished(() => proxy.close())
+  const publishing = driver({ url: proxy.through(broker.url) })
+  const states: Status['state'][] = []
+  publishing.observe(({ state }) => states.push(state))
+  await publishOne(publishing, orders)
+  await broker.faults.alarm()
+  try {
+    // It is being declared when another message makes the broker stop reading.
+    const declaring = proxy.up.passes('\x00\x28\x00\x0a')
+    const first = publish(publishing, [outbound(stock)], within(2_000))
+    await declaring
+    const held = publish(publishing, [outbound(orders, 'held')], within(60_000))
+    await eventually(() => states.includes('blocked'))
+    // What does not want to wait for so long, does not.
+    const abort = new AbortController()
+    const short = publish(publishing, [outbound(destination('short'))], within(60_000, abort.signal))
+    abort.abort({ code: 'DEADLINE', retryable: false, maybeSent: false, scope: 'message' })
+    expect(await short).toMatchObject([{ code: 'DEADLINE', maybeSent: false }])
+    await sleep(STEPS_MS)
+    await broker.faults.clearAlarm()
+    expect([await held, await first]).toEqual([['confirmed'], ['confirmed']])
+  } finally {
+    await broker.faults.clearAlarm()
+  }
+  expect(states).toEqual(['blocked', 'up'])
+  const ids = (await oracle.read(orders.name)).map(({ id }) => id)
+  expect(ids.filter((id) => id === 'held')).toHaveLength(1)
 })
 
 test('closed while an alarm holds everything: settled, and over at once', {

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { eventually, openProxy, requireBroker } from '@notify/brokers'
 import type { Failure, Status } from '@notify/core'
 import { credentials } from 'amqplib'
@@ -400,6 +401,33 @@ test('health: fine; a queue that fills without a consumer; a queue that is gone'
   ])
   await oracle.remove(orders.name)
   expect((await filling.health(within(5_000))).warnings).toContain(`There is no queue ${orders.name}.`)
+})
+
+test('health under a broker that is slow: an answer in time, and the connection goes on', {
+  tags: ['broker', 'slow'],
+}, async (context) => {
+  const broker = await requireBroker(context, 'rabbit')
+  const { driver, destination, oracle } = placeAt(context, broker)
+  const proxy = await openProxy(broker)
+  context.onTestFinished(() => proxy.close())
+  const orders = destination()
+  const through = driver({ url: proxy.through(broker.url) })
+  await publishOne(through, orders, 'first')
+  const states: Status[] = []
+  through.observe((status) => states.push(status))
+  // Its channel is open, and its look at the queue is not answered.
+  const opened = proxy.down.passes('\x00\x14\x00\x0b').then(() => proxy.down.hold())
+  const asking = through.health(within(300))
+  await opened
+  const held = publishOne(through, orders, 'held')
+  expect(await asking).toMatchObject({ ok: false, failure: { code: 'UNAVAILABLE', reason: 'no-answer' } })
+  // Longer than a channel that consumes may take to close.
+  await sleep(6_500)
+  proxy.down.release()
+  expect(await held).toBe('confirmed')
+  expect(states).toEqual([])
+  expect((await through.health(within(5_000))).ok).toBe(true)
+  expect((await oracle.read(orders.name)).map(({ id }) => id)).toEqual(['first', 'held'])
 })
 
 test('a queue that another connection has for itself: CONFLICT', { tags: ['broker'] }, async (context) => {
