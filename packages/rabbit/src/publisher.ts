@@ -32,7 +32,8 @@ interface Open {
   readonly bodyBytes: number
   /** The channel that it was written to. */
   lane: Lane | undefined
-  returned: boolean
+  /** Nothing took it; `perhaps`: that, or another attempt of the same id was meant. */
+  returned: boolean | 'perhaps'
 }
 
 /** One listener for all that a signal may end. */
@@ -263,7 +264,7 @@ export class Publisher {
     const nacked = error?.message === 'message nacked'
     // Before anybody hears of it and comes back.
     if (error !== null && !nacked) this.#leave(lane)
-    const outcome = open.returned ? this.#unroutable(open.name) : this.#outcome(lane, open, error, nacked)
+    const outcome = open.returned ? this.#unroutable(open) : this.#outcome(lane, open, error, nacked)
     this.#open.delete(open)
     lane.open--
     if (error === null) {
@@ -279,7 +280,8 @@ export class Publisher {
 
   #outcome(lane: Lane, open: Open, error: Error | null, nacked: boolean): Failure | undefined {
     if (error === null) return undefined
-    if (nacked) return classify(error)
+    // Whatever else is bound there may have kept it.
+    if (nacked) return classify(error, true)
     if (lane.error === undefined) return lost(lane.live.error ?? error, true)
     return blame(lane.error, {
       body: open.bodyBytes,
@@ -290,17 +292,26 @@ export class Publisher {
     })
   }
 
-  /** A return comes before the confirm; one id may be under way to two destinations. */
+  /** A return comes before the confirm, and says no more than this of what it belongs to. */
   #returned(lane: Lane, id: string, name: string): void {
     lane.live.prepared.delete(name)
+    const meant: Open[] = []
     for (const open of this.#open) {
-      if (open.lane !== lane || open.id !== id || open.name !== name || open.returned) continue
-      open.returned = true
-      return
+      if (open.lane === lane && open.id === id && open.name === name && open.returned !== true)
+        meant.push(open)
     }
+    // An earlier attempt may still wait for its answer. To confirm what nothing took would be to lose it.
+    for (const open of meant) open.returned = meant.length === 1 || 'perhaps'
   }
 
-  #unroutable(name: string): Failure {
+  #unroutable({ name, returned }: Open): Failure {
+    if (returned === 'perhaps') {
+      return failure('UNAVAILABLE', 'queue-gone', `Nothing took ${name}, this time or the time before.`, {
+        retryable: true,
+        maybeSent: true,
+        scope: 'destination',
+      })
+    }
     if (this.#topology.mode === 'declare') {
       // It was there when it was declared. The next call declares it again.
       return failure('UNAVAILABLE', 'queue-gone', `Nothing takes ${name} any more.`, {

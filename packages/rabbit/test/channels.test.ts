@@ -87,7 +87,7 @@ test('two nacks on a channel that has confirmed nothing: the next message goes o
   for (const count of [1, 1, 2, 2, 3]) {
     const outcome = publishOne(driver, orders)
     await answerNext(connection, NACK)
-    expect(await outcome).toMatchObject({ code: 'THROTTLED', maybeSent: false })
+    expect(await outcome).toMatchObject({ code: 'THROTTLED', maybeSent: true })
     expect(connection.channels).toHaveLength(count)
   }
   expect(connection.channels.map(({ closed }) => closed)).toEqual([true, true, false])
@@ -122,7 +122,7 @@ test('what is still open on a channel that is left may be confirmed, and then it
   expect(first.closed).toBe(true)
 })
 
-test('a return that comes late hits what it belongs to, not a later attempt of the same id', async () => {
+test('a return that may belong to a later attempt of the same id: neither is confirmed, and it may be tried again', async () => {
   const { connection, driver } = fake()
   const abort = new AbortController()
   const first = publish(driver, [outbound(orders, 'same')], within(60_000, abort.signal))
@@ -135,9 +135,40 @@ test('a return that comes late hits what it belongs to, not a later attempt of t
     fields: { routingKey: orders.name },
     properties: { messageId: 'same' },
   })
+  // The later one is answered first: the other still waits for a majority of its queue.
+  connection.channels[0]?.published.pop()?.answer(null)
+  const doubtful = { code: 'UNAVAILABLE', retryable: true, maybeSent: true, scope: 'destination' }
+  expect(await second).toMatchObject(doubtful)
+  const third = publishOne(driver, orders, 'same')
+  await written(connection, 2)
+  await answerNext(connection, null)
+  await answerNext(connection, null)
+  expect(await third).toBe('confirmed')
+})
+
+test('a return that comes before the next attempt of the same id leaves that alone', async () => {
+  const { connection, driver } = fake()
+  const returned = () =>
+    connection.channels[0]?.emit('return', {
+      fields: { routingKey: orders.name },
+      properties: { messageId: 'same' },
+    })
+  const abort = new AbortController()
+  const first = publish(driver, [outbound(orders, 'same')], within(60_000, abort.signal))
+  await written(connection, 1)
+  abort.abort({ code: 'DEADLINE', retryable: false, maybeSent: false, scope: 'message' })
+  await first
+  returned()
+  const second = publishOne(driver, orders, 'same')
+  await written(connection, 2)
   await answerNext(connection, null)
   await answerNext(connection, null)
   expect(await second).toBe('confirmed')
+  const third = publishOne(driver, orders, 'same')
+  await written(connection, 1)
+  returned()
+  await answerNext(connection, null)
+  expect(await third).toMatchObject({ code: 'UNROUTABLE', maybeSent: false })
 })
 
 test('the broker closes a channel for one of many: the others may be tried again, on a new channel', async () => {

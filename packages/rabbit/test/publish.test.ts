@@ -123,7 +123,7 @@ test('no exchange, topology none: UNROUTABLE, and the next call finds a channel'
   expect(await publishOne(bare, orders)).toBe('confirmed')
 })
 
-test('a full queue: THROTTLED, certainly not stored, and space is found again', {
+test('a full queue: THROTTLED, not stored there, and space is found again', {
   tags: ['broker'],
 }, async (context) => {
   const { driver, destination, exchange, oracle, raw } = await place(context)
@@ -137,7 +137,7 @@ test('a full queue: THROTTLED, certainly not stored, and space is found again', 
     code: 'THROTTLED',
     reason: 'queue-full',
     retryable: true,
-    maybeSent: false,
+    maybeSent: true,
     scope: 'destination',
   }
   expect(await publishOne(bare, orders, 'first')).toBe('confirmed')
@@ -145,6 +145,21 @@ test('a full queue: THROTTLED, certainly not stored, and space is found again', 
   for (let index = 0; index < 55; index++) expect(await publishOne(bare, orders)).toMatchObject(full)
   expect((await oracle.read(orders.name)).map(({ id }) => id)).toEqual(['first'])
   expect(await publishOne(bare, orders)).toBe('confirmed')
+})
+
+test('one group of two is full: THROTTLED, and what the other has kept is not denied', {
+  tags: ['broker'],
+}, async (context) => {
+  const { driver, destination, exchange, oracle, raw } = await place(context)
+  const orders = destination('orders', ['billing'])
+  const both = driver()
+  await publishOne(both, orders, 'first')
+  const { channel } = await raw()
+  const full = `${orders.name}@billing`
+  await channel.assertQueue(full, { arguments: { 'x-max-length': 0, 'x-overflow': 'reject-publish' } })
+  await channel.bindQueue(full, exchange, orders.name)
+  expect(await publishOne(both, orders, 'second')).toMatchObject({ code: 'THROTTLED', maybeSent: true })
+  expect((await oracle.read(orders.name)).map(({ id }) => id)).toEqual(['first', 'second'])
 })
 
 test('what is there differs: CONFLICT, for that destination alone', { tags: ['broker'] }, async (context) => {
