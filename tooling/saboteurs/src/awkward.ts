@@ -134,13 +134,17 @@ function shuffled(settle: Settle, signal: AbortSignal): Settle {
   }
 }
 
+/** Waits, or until the signal fires. */
 function pause(signal: AbortSignal, ms: number = LATE_MS): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms)
-    signal.addEventListener('abort', () => {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve()
+    const end = (): void => {
       clearTimeout(timer)
-      reject(signal.reason)
-    })
+      signal.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = setTimeout(end, ms)
+    signal.addEventListener('abort', end)
   })
 }
 
