@@ -25,7 +25,7 @@ export type Status =
   | 'blocked'
   /** Not chosen. */
   | 'skipped'
-  /** The harness or the suite broke, not the driver. */
+  /** Something broke that is not the driver: the harness, or the suite itself. */
   | 'error'
 
 export interface Result {

@@ -27,10 +27,10 @@
  * |---|---|---|
  * | `UNAVAILABLE` | no connection, lost, no answer, a leader moving | yes |
  * | `THROTTLED` | slow down, a quota, a full queue | yes |
- * | `UNROUTABLE` | nothing takes it, for sure and not by stale metadata | no |
- * | `CONFLICT` | what exists differs from what was asked for | no |
- * | `UNAUTHENTICATED`, `FORBIDDEN` | who; what | no |
- * | `TOO_LARGE`, `INVALID`, `UNSUPPORTED` | a limit; not well-formed, or no name of this transport; not here | no |
+ * | `UNROUTABLE` | surely nothing takes it: no guess from metadata that may be old | no |
+ * | `CONFLICT` | it exists, and is not as it was asked for | no |
+ * | `UNAUTHENTICATED`, `FORBIDDEN` | who asks; what is asked | no |
+ * | `TOO_LARGE`, `INVALID`, `UNSUPPORTED` | a limit; badly formed, or no name of this transport; not to be had here | no |
  * | `CLOSED`, `ABORTED`, `DEADLINE` | ended by the program: taken from `signal.reason` | no |
  * | `UNKNOWN` | none of these; with the native error as `cause` | no |
  *
@@ -44,17 +44,17 @@
  *
  * Every driver has an option `topology`: `declare` makes what is missing, `check` verifies it, `none` touches
  * nothing. What is missing under the last two is `UNROUTABLE`, what differs is `CONFLICT`. A destination is declared
- * when it is first published or subscribed to, not earlier, and without dead-letter settings of the broker's: core
- * writes dead letters, to `<topic>.dead`, a topic like any other but for one rule: it has the default group alone,
+ * when it is first published or subscribed to, not earlier, and with no dead-letter settings of the broker's. It is core
+ * that writes dead letters, to `<topic>.dead`, a topic like any other but for one rule: it has the default group alone,
  * whatever groups a publisher declares for.
  *
- * The default group begins at the earliest message that the transport holds, and keeps what comes while nobody
- * consumes. A named group begins when its first `subscribe` resolves, at the end unless `from` says otherwise, and
- * is kept from then on.
+ * The default group begins at the earliest message that the transport holds, and keeps what comes while it has no
+ * consumer. A named group exists from the moment its first `subscribe` has resolved, at the end unless `from` says
+ * otherwise, and is kept from then on.
  *
  * ## Identity is structural
  *
- * Two copies of core in one program have to work together, so nothing here is a class that somebody
+ * A program may hold two copies of core, and they have to work together, so nothing here is a class that somebody
  * tests with `instanceof`, and neither a driver nor core keeps state in a module.
  *
  * @module
@@ -68,7 +68,7 @@ import type { Failure } from './errors.ts'
  *
  * Where this contract asks for a bound, it is `timeoutMs` or the signal, whichever comes first.
  *
- * Creating a driver connects to nothing. The first `publish`, `subscribe` or `health` does, and so does
+ * A driver that is created does not connect yet. The first `publish`, `subscribe` or `health` does, and so does
  * the next one after a connection was lost: no other call is needed before it.
  */
 export interface Driver {
@@ -87,15 +87,15 @@ export interface Driver {
    * - Each message is settled **once**, through `settle`, as soon as its own outcome is known, in any
    *   order, from within `publish` or later. A second settle of the same message is ignored. `settle`
    *   belongs to this call.
-   * - It is settled without a failure **only when the broker has taken responsibility** for it, at the
-   *   level that `capabilities.confirms` states. Kill the broker at that instant, start it again: the
-   *   message is there.
+   * - It is settled without a failure **only when the broker has taken responsibility** for it, in the
+   *   sense of `capabilities.confirms`. A broker that is killed right then and started again still has the
+   *   message.
    * - What was in flight when a connection broke is settled `UNAVAILABLE`, retryable, with `maybeSent`
    *   wherever bytes were written. The driver sends nothing a second time: core decides, and a retry
    *   arrives as a new message object with the same `id` and `dedupId`.
-   * - When the broker refuses a request that held several messages as a whole, each of them is settled
-   *   `UNAVAILABLE`, reason `split`, retryable, scope `message`. Core hands each over again, alone, so
-   *   that the refusal finds its owner.
+   * - A request with several messages that the broker refuses as a whole is settled message by message:
+   *   `UNAVAILABLE` with reason `split`, scope `message`, retryable. They come again one by one, so that the
+   *   refusal finds its owner.
    * - When `options.signal` fires, each open message is settled with the signal's reason (a
    *   {@link Failure}) and `maybeSent` according to whether it was written; that it was stored by then is
    *   no reason to settle it otherwise. After `close`: `CLOSED`.
@@ -112,11 +112,11 @@ export interface Driver {
    * - Rejects with a {@link Failure}; `options.signal` acts until it resolves, and an aborted call
    *   leaves no consumer behind.
    * - `onDelivery` never throws into the driver, and must not be called from within `ack` or `requeue`.
-   * - At most `options.prefetch` deliveries are unsettled at a time, and **each is kept alive until it
+   * - At most `options.prefetch` deliveries are unsettled at a time, and **none of them expires before it
    *   is settled** (visibility extended, progress reported, heartbeats sent), for as long as
    *   `capabilities.holdMs`.
-   * - A subscription that cannot go on ends, once, with the reason. Core subscribes again, with
-   *   backoff. A client that reconnects by itself may keep the subscription instead, and so may one that
+   * - When a subscription cannot go on, it ends, once, and says why. Core subscribes again, with
+   *   backoff. Instead, it may live on in a client that reconnects by itself, and so it may in one that
    *   loses a part of what it consumes (a partition that moves to another member): what was open of that
    *   part then settles `false`. There are never two consumers where there should be one.
    * - Deliveries may come before the promise has resolved.
@@ -129,7 +129,7 @@ export interface Driver {
   ): Promise<Subscription>
 
   /**
-   * Tells of changes: `down` after a loss, `up` when it is over, `blocked` while the broker asks for
+   * Tells of changes: `down` when the connection is lost, `up` when it is back, `blocked` while the broker asks for
    * silence (RabbitMQ's memory alarm). While `blocked`, core hands nothing over and the clocks of
    * attempts stand still, until it hears anything else. **A new listener is told at once** when the state is
    * `down` or `blocked`. Returns a function that stops the telling. A listener that throws is the
@@ -144,9 +144,9 @@ export interface Driver {
   health(options: CallOptions): Promise<Health>
 
   /**
-   * Settles what is pending when its signal fires at the latest, ends every subscription (`ended`
-   * resolves `undefined`), and leaves no socket, timer or listener: the process can end by itself.
-   * Idempotent, also when called twice at once. A connection that the user passed in is left open.
+   * Ends every subscription (`ended` resolves `undefined`), settles whatever is still pending, at the latest
+   * as its signal fires, and keeps no socket, timer or listener, so that the process can end by itself.
+   * Idempotent, also when called twice at once. It leaves open a connection that came from the user.
    */
   close(options: CallOptions): Promise<void>
 
@@ -188,9 +188,9 @@ export interface OutboundMessage {
   readonly body: Uint8Array
   readonly contentType: string
   /**
-   * Names match `^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$`; values are well-formed strings without control
-   * characters and may be empty. Core checks both for what a program emits; a driver refuses other
-   * ones with `INVALID`. A name that the broker would act on (`CC`, `Nats-Rollup`) is carried under
+   * A name fits `^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$`. What it holds may be empty, is well-formed,
+   * and has no control characters. Core checks both for what a program emits; a driver refuses other
+   * ones with `INVALID`. Names that mean something to the broker (`CC`, `Nats-Rollup`) are carried under
    * another one, `notify-h-<name>`, and restored on receipt.
    */
   readonly headers: Readonly<Record<string, string>>
@@ -287,8 +287,8 @@ export interface Capabilities {
   /** It keeps nothing. A notifier whose drivers all discard builds and encodes nothing. */
   readonly discards: boolean
   /**
-   * `key`: within one call, after one message of a key has failed, the rest of that key is settled
-   * `UNAVAILABLE`, reason `after-failure`, retryable, not `maybeSent`, scope `message`. What is stored of
+   * `key`: within one call, once a message of a key has failed, those of that key behind it are settled
+   * `UNAVAILABLE` with reason `after-failure`, scope `message`, retryable and not `maybeSent`. What is stored of
    * a key is then always a prefix. `none`: core has one message of a key in flight at a time.
    */
   readonly ordering: 'none' | 'key'
@@ -317,8 +317,8 @@ export interface Capabilities {
   /**
    * How much in flight brings the transport to full speed. Core never has more handed over at a time.
    * `calls` bounds the calls per destination, for request-and-answer transports; absent where the client
-   * pipelines. While that many are open, messages gather in core, up to `maxBatch`; below it, an emit
-   * waits for nothing.
+   * pipelines. With so many under way, core gathers messages for the next call, `maxBatch` at most; with
+   * fewer, an emit waits for nothing.
    */
   readonly window: { readonly messages: number; readonly bytes: number; readonly calls?: number }
 }

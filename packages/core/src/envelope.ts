@@ -41,8 +41,8 @@ export function isPriority(value: unknown): value is Priority {
 }
 
 /**
- * Reads an envelope from what a codec has parsed, and is generous: only `event_type` is required. A missing
- * priority is the one of the destination it came from, `warning` and any case are understood, other missing
+ * Reads an envelope from what a codec has parsed, and is generous: nothing but `event_type` has to be there. Where
+ * the priority is missing, the destination that it came from has one, `warning` and any case are understood, other missing
  * fields are empty, unknown ones are kept.
  *
  * @throws a Failure with code `CORRUPT`, reason `envelope` or `priority`.

@@ -34,9 +34,9 @@ export interface Failure {
   readonly message?: string
   /** Whether another attempt could succeed without anybody changing anything. */
   readonly retryable: boolean
-  /** It was sent and no answer came: it may be stored. `false` is a statement: the broker does not have it. */
+  /** It was sent and not answered, so the broker may have stored it. `false` states that the broker has not got it. */
   readonly maybeSent: boolean
-  /** How far the trouble reaches: this message, its destination, or the whole transport. */
+  /** What the trouble concerns: this message alone, all of its destination, or the transport as a whole. */
   readonly scope: 'message' | 'destination' | 'transport'
   /** The broker's own advice on when to try again, in milliseconds. */
   readonly retryAfterMs?: number

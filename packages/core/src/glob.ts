@@ -1,4 +1,4 @@
-/** Matches a whole string, case-sensitive: `*` any run (dots too), `?` one character, `[seq]`, `[!seq]`. */
+/** Fits a string from end to end, in its case: `*` is any run, also of dots, `?` one character, `[seq]` one of these, `[!seq]` none of them. */
 export type Glob = string
 
 /** One glob or several, of which one must match. */

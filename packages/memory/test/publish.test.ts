@@ -141,7 +141,7 @@ describe('publishing', () => {
     expect(Object.prototype).not.toHaveProperty('x')
   })
 
-  test('after a failure within a key the rest of that key fails: what is stored is a prefix', async () => {
+  test('what comes after a failure in its key fails too: what is stored is a prefix', async () => {
     const driver = memory({ maxMessageBytes: 1_000 })
     const batch = range(10).map((text) =>
       message({
@@ -230,7 +230,7 @@ describe('publishing', () => {
     expect(driver.native().count(INFO)).toBe(1)
   })
 
-  test('one id on two topics, and as a dead letter, is stored three times', async () => {
+  test('the same id is stored for each of two topics, and once more as a dead letter', async () => {
     const driver = memory()
     const [a, b, dead] = [destination('a'), destination('b'), destination('a.dead')]
     for (const to of [a, b]) await publish(driver, [message({ id: 'same', destination: to })])

@@ -26,7 +26,7 @@ export const CLOSE: readonly Saboteur[] = [
   {
     name: 'close-hangs',
     case: 'CLS-01',
-    caught: /what is pending at close is settled when its signal fires/,
+    caught: /what is pending when it closes is settled once the signal has fired/,
     sabotage: () => (driver) => {
       const pending = new Pending(driver)
       return like(pending.driver, {

@@ -1,8 +1,8 @@
 /**
  * Drivers that break one promise each, to prove that the suite would notice.
  *
- * A saboteur is a function from driver to driver that uses the driver's public interface alone, so that the same one
- * goes around any driver. The case that it names must fail with it, by a claim of its own, and pass without it.
+ * A saboteur takes a driver and gives one that is worse. It needs nothing but the driver's public interface, so that
+ * the same one goes around any driver. The case that it names must fail with it, by a claim of its own, and pass without it.
  */
 
 import type { Harness, Load, OpenOptions } from '@notify/conformance'

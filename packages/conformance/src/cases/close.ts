@@ -112,7 +112,7 @@ async function closeInSilence(trial: Trial): Promise<void> {
   const call = { timeoutMs: CLOSE_MS, signal: firesAfter(CLOSE_MS) }
   const closing = (async () => driver.close(call))()
   closing.catch(() => {})
-  const settled = 'what is pending at close is settled when its signal fires'
+  const settled = 'what is pending when it closes is settled once the signal has fired'
   await trial.ends(() => Promise.all(calls.map((each) => each.settled)), CLOSE_MS + AT_ONCE_MS, settled)
   await trial.ends(() => closing, CLOSE_MS + AT_ONCE_MS, 'close ends when its signal fires')
   const confirmed = calls.flatMap((each) => each.confirmed)

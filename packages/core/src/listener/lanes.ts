@@ -21,7 +21,7 @@ const SETTLE_MS = 5_000
 /** What waits for a slot. What is not read-only is the lanes' to write. */
 export interface Item<T extends Linked<T>> extends Linked<T> {
   readonly queue: Queue<T>
-  /** Items of one queue with the same key run one at a time, in the order in which they were added. */
+  /** Of the items of one queue that share a key one runs at a time, in the order in which they were added. */
   readonly key: string | undefined
   /** It may kill the process: it runs while nothing else does, and nothing is being settled. */
   readonly suspect: boolean

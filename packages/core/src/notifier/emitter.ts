@@ -36,8 +36,8 @@ export interface EmitOptions {
   /** Ends it as ABORTED. What was handed to a driver by then may still be sent: `maybeSent` says so. */
   readonly signal?: AbortSignal
   /**
-   * Instead of a fresh UUID: 1 to 128 visible ASCII characters. Two emits with one id are one notification: a
-   * broker that deduplicates keeps the first.
+   * Instead of a fresh UUID: 1 to 128 visible ASCII characters. Two emits with one id count as the same
+   * notification: where the broker deduplicates, the second one is dropped.
    */
   readonly messageId?: string
 }

@@ -142,8 +142,8 @@ const KEYS = [
  * @throws NotifyError `INVALID` for an option that cannot be.
  *
  * @example
- * const notifier = createNotifier({ publisherId: 'compute.host1', driver: rabbit({ url }) })
- * await notifier.warn('compute.create_instance', { instance_id: 12 })
+ * const notifier = createNotifier({ publisherId: 'orders.host1', driver: rabbit({ url }) })
+ * await notifier.warn('order.delayed', { order_id: 12 })
  */
 export function createNotifier<Events extends object = AnyEvents>(
   options: NotifierOptions,
