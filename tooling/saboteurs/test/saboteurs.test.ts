@@ -4,14 +4,28 @@ import { conformance, type Harness } from '@notify/conformance'
 import { afterAll, describe, expect, test } from 'vitest'
 import { Bases } from '../src/bases.ts'
 import { SABOTEURS } from '../src/index.ts'
-import { sabotaged } from '../src/saboteur.ts'
+import { type Saboteur, sabotaged } from '../src/saboteur.ts'
 
 const bases = new Bases()
 /** What became of the cases without a saboteur. */
 const cleans = new Map<string, ReturnType<typeof run>>()
 afterAll(() => bases.dispose())
 
-for (const saboteur of SABOTEURS) {
+/** Waiting is most of it, so those that disturb nobody run side by side. */
+const alone = new Set(
+  conformance(() => Promise.reject())
+    .filter(({ exclusive }) => exclusive)
+    .map(({ id }) => id),
+)
+const [beside, one] = partition(
+  SABOTEURS,
+  ({ case: id, around = 'memory' }) => around === 'memory' && !alone.has(id),
+)
+
+describe.concurrent('around memory', () => beside.forEach(proveCaught))
+describe('one by one', () => one.forEach(proveCaught))
+
+function proveCaught(saboteur: Saboteur): void {
   const { name, case: id, caught, around = 'memory' } = saboteur
   test(`${id} catches ${name}, around ${around}`, {
     tags: around === 'memory' || around === 'leased' ? [] : ['broker'],
@@ -22,12 +36,13 @@ for (const saboteur of SABOTEURS) {
     const running = cleans.get(without) ?? run(id, () => harness)
     cleans.set(without, running)
     const clean = await running
-    expect(clean, clean.reason).toMatchObject({ status: 'pass' })
+    context.expect(clean, clean.reason).toMatchObject({ status: 'pass' })
     const result = await run(
       id,
       sabotaged(() => harness, saboteur),
     )
-    expect(result, result.reason).toMatchObject({ status: 'fail', reason: expect.stringMatching(caught) })
+    const reason = expect.stringMatching(caught)
+    context.expect(result, result.reason).toMatchObject({ status: 'fail', reason })
   })
 }
 
@@ -51,4 +66,8 @@ function run(id: string, load: () => Harness | Promise<Harness>) {
   const found = conformance(load).find((each) => each.id === id)
   if (found === undefined) throw new Error(`there is no case ${id}`)
   return found.run()
+}
+
+function partition<T>(all: readonly T[], belongs: (one: T) => boolean): [T[], T[]] {
+  return [all.filter(belongs), all.filter((one) => !belongs(one))]
 }
