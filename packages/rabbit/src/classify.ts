@@ -161,7 +161,7 @@ export function toFailure(error: unknown): Failure {
   return isFailure(error) ? error : classify(error)
 }
 
-function isFailure(value: unknown): value is Failure {
+export function isFailure(value: unknown): value is Failure {
   const { retryable, scope } = (value ?? {}) as Partial<Failure>
   return typeof retryable === 'boolean' && typeof scope === 'string'
 }

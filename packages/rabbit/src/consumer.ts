@@ -9,8 +9,8 @@ import {
 } from '@notify/core'
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { aborted, bounded, deadline } from './bounded.ts'
-import { lost, toFailure } from './classify.ts'
-import { closeChannel, type Link, type Live, openChannel } from './link.ts'
+import { closed, isFailure, lost, toFailure } from './classify.ts'
+import { closeChannel, type Link, type Live, type Opened, openChannel } from './link.ts'
 import { queueName, refuseName, type Topology } from './topology.ts'
 import { fromWire } from './wire.ts'
 
@@ -36,7 +36,11 @@ export async function subscribe(
   if (refused !== undefined) throw refused
   const limits = deadline(options)
   const live = await link.connect(limits)
-  const opened = await toFailures(openChannel(live, (connection) => connection.createChannel(), limits))
+  const opened = await openChannel(live, (connection) => connection.createChannel(), limits).catch(
+    (error) => {
+      throw reasonOf(error, live)
+    },
+  )
   const { channel } = opened
   const queue = queueName(destination.name, group)
   const most = Math.min(prefetch, MOST)
@@ -50,7 +54,7 @@ export async function subscribe(
     }),
     onDelivery,
   )
-  channel.on('close', () => consumer.end(ending(opened.error ?? live.error)))
+  channel.on('close', () => consumer.end(reasonOf(new Error('Channel closed'), live, opened)))
   try {
     await bounded('declaring', topology.prepare(channel, destination, [queue]), limits)
     await bounded('setting prefetch', channel.prefetch(most), limits)
@@ -60,21 +64,15 @@ export async function subscribe(
   } catch (error) {
     consumer.end(undefined)
     void closeChannel(channel, live)
-    throw toFailure(error)
+    throw reasonOf(error, live, opened)
   }
 }
 
-/** A subscription that loses its channel cannot go on; unless the broker says otherwise, another one can. */
-function ending(error: unknown): Failure {
-  return error === undefined ? lost(new Error('Channel closed'), false) : toFailure(error)
-}
-
-async function toFailures<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work
-  } catch (error) {
-    throw toFailure(error)
-  }
+/** What the broker says of a channel is final if it is; whatever ends a connection that was open, another one can be had. */
+function reasonOf(error: unknown, live: Live, opened?: Opened<Channel>): Failure {
+  if (isFailure(error)) return error
+  if (opened?.error !== undefined) return toFailure(opened.error)
+  return live.error === undefined ? toFailure(error) : lost(live.error, false)
 }
 
 type Fate = 'open' | 'ack' | 'requeue'
@@ -84,6 +82,7 @@ interface Turn {
   readonly handed: Promise<boolean>
   readonly resolve: (handed: boolean) => void
   readonly immediate: NodeJS.Immediate
+  readonly tags: number[]
   /** One of them had come before. */
   again: boolean
 }
@@ -102,7 +101,10 @@ export class Consumer implements Subscription {
   #turn: Turn | undefined
   #over = false
   #paused: Promise<void> | undefined
+  readonly #left = new AbortController()
   #silent = false
+  /** The broker has acted on what was settled last. */
+  #acted: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
 
   constructor(
@@ -129,7 +131,7 @@ export class Consumer implements Subscription {
         failure(
           'UNAVAILABLE',
           'cancelled',
-          'The broker ended the consumer: its queue moved, or was deleted.',
+          'The broker ended the consumer: its queue moved or was deleted, or a delivery was held for longer than consumer_timeout.',
           {
             retryable: true,
             scope: 'destination',
@@ -146,12 +148,12 @@ export class Consumer implements Subscription {
   }
 
   pause(): Promise<void> {
-    this.#paused ??= this.#cancel({ timeoutMs: PAUSE_MS, signal: new AbortController().signal })
+    this.#paused ??= this.#cancel({ timeoutMs: PAUSE_MS, signal: this.#left.signal })
     return this.#paused
   }
 
   close(options: CallOptions): Promise<void> {
-    this.#closing ??= this.#close(options)
+    this.#closing ??= this.#close(deadline(options)).finally(() => this.#left.abort(closed()))
     return this.#closing
   }
 
@@ -179,10 +181,14 @@ export class Consumer implements Subscription {
     this.#silent = true
   }
 
-  async #close(options: CallOptions): Promise<void> {
+  async #close(limits: CallOptions): Promise<void> {
     if (this.#over) return
-    const limits = deadline(options)
-    await (this.#paused ?? this.#cancel(limits))
+    await bounded('pausing', this.#paused ?? this.#cancel(limits), limits).catch(() => {})
+    this.#silent = true
+    do {
+      this.#flush()
+      await bounded('settling', this.#acted, limits).catch(() => {})
+    } while (this.#turn !== undefined && limits.timeoutMs > 0 && !limits.signal.aborted)
     this.#flush()
     try {
       // In so many words: newer brokers count a channel that closes against the message, and this not.
@@ -219,8 +225,9 @@ export class Consumer implements Subscription {
     if (this.#turn === undefined) {
       const { promise, resolve } = Promise.withResolvers<boolean>()
       const immediate = setImmediate(() => this.#flush())
-      this.#turn = { handed: promise, resolve, immediate, again: false }
+      this.#turn = { handed: promise, resolve, immediate, tags: [], again: false }
     }
+    this.#turn.tags.push(deliveryTag)
     this.#turn.again ||= redelivered
     return this.#turn.handed
   }
@@ -234,15 +241,20 @@ export class Consumer implements Subscription {
     try {
       let through = 0
       let joined = 0
-      let contiguous = true
       for (const [tag, fate] of this.#unsettled) {
-        if (fate === 'ack' && contiguous) {
+        if (fate === 'open') break
+        if (fate === 'ack') {
           through = tag
           joined++
-        } else if (fate === 'ack') this.#channel.ack(tagged(tag), false)
+        } else this.#channel.nack(tagged(tag), false, true)
+        this.#unsettled.delete(tag)
+      }
+      // The others lie behind one that is open, which may be many and stay so for long.
+      for (const tag of turn.tags) {
+        const fate = this.#unsettled.get(tag)
+        if (fate === 'ack') this.#channel.ack(tagged(tag), false)
         else if (fate === 'requeue') this.#channel.nack(tagged(tag), false, true)
-        if (fate === 'open') contiguous = false
-        else this.#unsettled.delete(tag)
+        this.#unsettled.delete(tag)
       }
       if (joined > 0) this.#channel.ack(tagged(through), joined > 1)
       if (turn.again) this.#actedOn(turn)
@@ -257,7 +269,7 @@ export class Consumer implements Subscription {
    * may have a neighbour that kills the process. Setting what is set already is answered after all that came before.
    */
   #actedOn({ resolve }: Turn): void {
-    this.#channel.prefetch(this.#prefetch).then(
+    this.#acted = this.#channel.prefetch(this.#prefetch).then(
       () => resolve(true),
       () => resolve(false),
     )

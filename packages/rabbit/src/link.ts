@@ -60,6 +60,12 @@ export class Link {
   async close(call: CallOptions): Promise<void> {
     this.#closed = true
     this.#attempt?.abort()
+    // What is being opened ends in turn, and its socket with it.
+    const opening = this.#opening
+    if (opening !== undefined) {
+      await bounded('closing', opening, call).catch(() => {})
+      await turns()
+    }
     const { live } = this
     if (live !== undefined && 'close' in live.connection && Array.isArray(this.#target)) {
       const connection = live.connection as ChannelModel
@@ -67,8 +73,7 @@ export class Link {
       const broken = new Promise<void>((resolve) => connection.once('close', () => resolve()))
       await bounded('closing', Promise.race([connection.close(), broken]), call).catch(() => {})
       live.kill()
-      // The socket is destroyed; its handle is closed at the end of the host's turn.
-      for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))
+      await turns()
     }
     for (const stop of this.#stops.splice(0)) stop()
     this.live = undefined
@@ -77,7 +82,7 @@ export class Link {
   async #open(): Promise<Live> {
     if (!Array.isArray(this.#target)) return this.#adopt(this.#target as Connection, () => {})
     const hosts = this.#target as readonly Host[]
-    let first: Failure | undefined
+    const failures: { host: Host; failure: Failure }[] = []
     for (let left = hosts.length; left > 0 && !this.#closed; left--) {
       const host = hosts[this.#next % hosts.length] as Host
       const attempt = new AbortController()
@@ -89,12 +94,10 @@ export class Link {
         return this.#adopt(connection, () => attempt.abort())
       } catch (error) {
         this.#next++
-        const failure = toFailure(error)
-        // One that nobody can mend by waiting tells more than a host that is down.
-        if (first === undefined || (first.retryable && !failure.retryable)) first = failure
+        failures.push({ host, failure: toFailure(error) })
       }
     }
-    throw this.#closed ? closed() : first
+    throw this.#closed ? closed() : sumUp(failures)
   }
 
   /** A socket ends with its signal, in whatever state it is: amqplib itself would wait for the other side. */
@@ -107,10 +110,6 @@ export class Link {
   }
 
   #adopt(connection: Connection, kill: () => void): Live {
-    if (this.#closed) {
-      kill()
-      throw closed()
-    }
     const given = !Array.isArray(this.#target)
     const giveUp = given || this.#purpose === 'publish' ? undefined : kill
     const live: Live = { connection, prepared: new Set(), error: undefined, kill, giveUp }
@@ -122,6 +121,11 @@ export class Link {
     on('error', (error) => {
       live.error = error
     })
+    if (this.#closed) {
+      // To be killed is an error to it, which somebody has to hear.
+      kill()
+      throw closed()
+    }
     on('close', (error) => {
       // A silent peer never answers the end of a stream.
       kill()
@@ -160,10 +164,30 @@ export class Link {
   }
 
   #up(): void {
+    if (this.live !== undefined) this.live.error = undefined
     if (this.#down === undefined) return
     this.#down = undefined
     this.#tell({ state: 'up' })
   }
+}
+
+/**
+ * What several hosts come to. As long as one of them may come back, waiting helps; but what somebody would have to
+ * mend at another is told with it.
+ */
+function sumUp(failures: readonly { host: Host; failure: Failure }[]): Failure {
+  const [first, ...more] = failures.map(({ failure }) => failure) as [Failure, ...Failure[]]
+  const chosen = [first, ...more].find(({ retryable }) => retryable)
+  if (chosen === undefined) return first
+  const final = failures.filter(({ failure }) => !failure.retryable)
+  if (final.length === 0) return chosen
+  const others = final.map(({ host, failure }) => `${host.url.hostname}:${host.url.port}: ${failure.message}`)
+  return { ...chosen, message: [chosen.message, ...others].join(' ') }
+}
+
+/** A socket that is destroyed has a handle, which is closed at the end of the host's turn. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
 /** A channel, and what the broker said when it closed it. */

@@ -1,6 +1,7 @@
 /** What a real broker does only now and then, by a client that does it when told. */
 import { EventEmitter } from 'node:events'
-import { expect, test } from 'vitest'
+import type { Delivery } from '@notify/core'
+import { expect, test, vi } from 'vitest'
 import type { Connection } from '../src/index.ts'
 import { rabbit } from '../src/index.ts'
 import { outbound, publish, publishOne, within } from './support.ts'
@@ -13,7 +14,10 @@ type Answer = (error: Error | null) => void
 class FakeChannel extends EventEmitter {
   readonly published: { name: string; id: string; answer: Answer }[] = []
   closed = false
-  consume: () => Promise<unknown> = () => new Promise(() => {})
+  consume: (queue: string, onMessage: (message: object | null) => void) => Promise<unknown> = () =>
+    new Promise(() => {})
+  /** The tags of what was acknowledged, and whether with all before. */
+  readonly acked: [tag: number, all: boolean][] = []
 
   publish(
     _exchange: string,
@@ -27,7 +31,13 @@ class FakeChannel extends EventEmitter {
     return true
   }
 
+  ack({ fields }: { fields: { deliveryTag: number } }, all: boolean): void {
+    this.acked.push([fields.deliveryTag, all])
+  }
+
   async prefetch(): Promise<void> {}
+
+  cancel: () => Promise<unknown> = async () => {}
 
   async close(): Promise<void> {
     this.end()
@@ -206,6 +216,68 @@ test('a consume that is never answered ends with its time, and its channel is cl
     retryable: true,
   })
   expect(connection.channels.map(({ closed }) => closed)).toEqual([true])
+})
+
+test('a connection that was passed in and has fallen silent: closed in time, and no timer is left', async () => {
+  const { connection, driver } = fake()
+  const silent = () => new Promise<never>(() => {})
+  const created = connection.createChannel.bind(connection)
+  connection.createChannel = async () =>
+    Object.assign(await created(), {
+      consume: async () => ({ consumerTag: 'tag' }),
+      cancel: silent,
+      close: silent,
+    })
+  const subscription = await driver.subscribe({ destination: orders }, () => {}, {
+    ...within(1_000),
+    prefetch: 1,
+  })
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+  try {
+    const pausing = subscription.pause()
+    const closing = driver.close(within(50))
+    await vi.advanceTimersByTimeAsync(100)
+    await Promise.all([closing, pausing])
+    expect(vi.getTimerCount()).toBe(0)
+  } finally {
+    vi.useRealTimers()
+  }
+  expect(connection.eventNames()).toEqual([])
+})
+
+/** How long it takes to acknowledge the last thousand of so many, each in a turn of its own. */
+async function ackLast(count: number): Promise<number> {
+  const { connection, driver } = fake()
+  const deliveries: Delivery[] = []
+  const created = connection.createChannel.bind(connection)
+  connection.createChannel = async () => {
+    const channel = await created()
+    channel.consume = async (_queue, onMessage) => {
+      for (let deliveryTag = 1; deliveryTag <= count; deliveryTag++) {
+        onMessage({ content: Buffer.alloc(0), fields: { deliveryTag, redelivered: false }, properties: {} })
+      }
+      return { consumerTag: 'tag' }
+    }
+    return channel
+  }
+  const options = { ...within(1_000), prefetch: count }
+  await driver.subscribe({ destination: orders }, (delivery) => deliveries.push(delivery), options)
+  const before = performance.now()
+  for (const delivery of deliveries.slice(-1_000)) await delivery.ack()
+  const tookMs = performance.now() - before
+  expect(connection.channels[0]?.acked).toHaveLength(1_000)
+  await Promise.all(deliveries.map((delivery) => delivery.ack()))
+  expect(connection.channels[0]?.acked.at(-1)).toEqual([count - 1_000, true])
+  return tookMs
+}
+
+test('what is settled costs the same, however much is open before it', async () => {
+  let [few, many] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
+  for (let round = 0; round < 5; round++) {
+    few = Math.min(few, await ackLast(2_000))
+    many = Math.min(many, await ackLast(65_000))
+  }
+  expect(many / few, `${few} ms, and ${many} ms`).toBeLessThan(5)
 })
 
 test('a release that is out of support is a warning', async () => {

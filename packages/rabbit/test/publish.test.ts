@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,6 +10,13 @@ import { outbound, type Place, placeAt, publish, publishOne, textOf, within } fr
 
 const place = async (context: TestContext): Promise<Place> =>
   placeAt(context, await requireBroker(context, 'rabbit'))
+
+/** A host that accepts and says nothing, in a process of its own, so that its end of the socket is not counted. */
+const SILENT = `
+import { createServer } from 'node:net'
+const server = createServer((socket) => socket.on('error', () => {}))
+server.listen(0, '127.0.0.1', () => console.log(server.address().port))
+`
 
 const LOST = { code: 'UNAVAILABLE', retryable: true, maybeSent: true }
 
@@ -235,6 +243,49 @@ test('a host that is down is passed over, and one alone is UNAVAILABLE at once',
   })
   expect(textOf(outcome)).not.toContain('hunter2')
   expect(await publishOne(driver({ urls: [dead, url] }), orders)).toBe('confirmed')
+})
+
+test('one host of several is misconfigured: as long as another may come back, it is waited for', {
+  tags: ['broker'],
+}, async (context) => {
+  const { driver, destination, url } = await place(context)
+  const orders = destination()
+  const elsewhere = new URL(url)
+  elsewhere.pathname = '/nowhere'
+  const dead = 'amqp://127.0.0.1:1'
+  for (const urls of [
+    [dead, elsewhere.href],
+    [elsewhere.href, dead],
+  ]) {
+    const outcome = await publishOne(driver({ urls }), orders)
+    expect(outcome).toMatchObject({
+      code: 'UNAVAILABLE',
+      reason: 'unreachable',
+      retryable: true,
+      message: expect.stringMatching(
+        `reached. ${elsewhere.hostname}:${elsewhere.port}: There is no such vhost`,
+      ),
+    })
+  }
+  const all = driver({ urls: [elsewhere.href, elsewhere.href] })
+  expect(await publishOne(all, orders)).toMatchObject({ code: 'FORBIDDEN', retryable: false })
+})
+
+test('closed while it connects: no socket is left by then', { tags: ['broker'] }, async (context) => {
+  const silent = spawn(process.execPath, ['--input-type=module', '--eval', SILENT], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  context.onTestFinished(async () => void silent.kill())
+  const [port] = await once(silent.stdout, 'data')
+  const sockets = () => process.getActiveResourcesInfo().filter((each) => each === 'TCPSocketWrap').length
+  const { driver, destination } = await place(context)
+  const connecting = driver({ url: `amqp://127.0.0.1:${Number(port)}` })
+  const before = sockets()
+  const pending = publishOne(connecting, destination())
+  await eventually(() => sockets() > before, { what: 'it connects' })
+  await connecting.close(within(100))
+  expect(sockets()).toBe(before)
+  expect(await pending).toMatchObject({ code: 'CLOSED', maybeSent: false })
 })
 
 test('a black hole ends with its signal, with its time, or with the time of a connect', {
