@@ -184,9 +184,15 @@ function caughtUp(): Promise<void> {
   return until('everything is handled', () => seen.all.size === notifier.stats().emitted)
 }
 
+/** Gives up when nothing at all has been handled for five seconds. */
 async function until(what: string, holds: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5_000
+  let handled = seen.all.size
+  let deadline = performance.now() + 5_000
   while (!holds()) {
+    if (seen.all.size > handled) {
+      handled = seen.all.size
+      deadline = performance.now() + 5_000
+    }
     if (performance.now() > deadline) throw new Error(`Waited 5 s in vain until ${what}.`)
     await sleep(2)
   }
