@@ -83,9 +83,33 @@ export function checkRabbitOptions(options: RabbitOptions): void {
   for (const group of groups ?? []) {
     if (group !== null && !GROUP.test(group)) refuse(`"${group}" cannot be a group's name.`)
   }
+  if (connection !== undefined) checkConnection(options)
+  for (const name of ['tls', 'socket'] as const) {
+    if (options[name] !== undefined && !isObject(options[name])) refuse(`${name} must be an object.`)
+  }
   checkNumber('maxMessageBytes', options.maxMessageBytes, 1)
   checkNumber('connectTimeoutMs', options.connectTimeoutMs, 1)
   checkNumber('heartbeatMs', options.heartbeatMs, 0)
+}
+
+function checkConnection(options: RabbitOptions): void {
+  const { connection } = options
+  const each = ['publish', 'consume'].map((name) => (connection as Record<string, unknown> | null)?.[name])
+  if (!isConnection(connection) && !each.every(isConnection)) {
+    refuse('connection must be a connection of amqplib, or two: { publish, consume }.')
+  }
+  for (const name of ['connectTimeoutMs', 'heartbeatMs', 'tls', 'socket'] as const) {
+    if (options[name] !== undefined) refuse(`${name} changes nothing of a connection that is there already.`)
+  }
+}
+
+function isConnection(value: unknown): boolean {
+  const methods = ['createChannel', 'createConfirmChannel', 'on', 'removeListener']
+  return isObject(value) && methods.every((name) => typeof value[name] === 'function')
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
 }
 
 /** @throws a NotifyError, `INVALID`, that does not hold the URL. */
@@ -99,13 +123,19 @@ export function hostsOf(options: RabbitOptions): Host[] {
     timeout: connectTimeoutMs,
   } as SocketOptions
   const texts = options.urls ?? [options.url ?? 'amqp://127.0.0.1']
-  return texts.map((text) => ({
-    url: { ...parse(text), heartbeat: Math.ceil(heartbeatMs / 1_000) },
-    socket: settings,
-  }))
+  return texts.map((text) => {
+    const url = { ...parse(text), heartbeat: Math.ceil(heartbeatMs / 1_000) }
+    if (tls !== undefined && url.protocol === 'amqp') refuse('tls goes with amqps, and a URL says amqp.')
+    return { url, socket: settings }
+  })
 }
 
 function parse(text: string): Options.Connect {
+  if (URL.canParse(text) && /[?#]/.test(text)) {
+    const instead =
+      'heartbeatMs, connectTimeoutMs, tls, socket, or for frameMax and channelMax a ready connection'
+    refuse(`A URL takes no query and no fragment. There are options instead: ${instead}.`, 'url')
+  }
   try {
     const { protocol, hostname, port, username, password, pathname } = new URL(text)
     if ((protocol === 'amqp:' || protocol === 'amqps:') && hostname !== '') {

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import { isNotifyError } from '@notify/core'
 import { expect, test } from 'vitest'
 import { staticWarnings } from '../src/health.ts'
@@ -25,6 +26,42 @@ test.each([
   const error = refusal({ url })
   expect(isNotifyError(error) && [error.code, error.reason]).toEqual(['INVALID', 'url'])
   expect(textOf(error)).not.toMatch(/hunter2|hun\/ter2/)
+})
+
+test.each([
+  'amqp://user:hunter2@host?heartbeat=5',
+  'amqp://user:hunter2@host/vhost?frameMax=8192&heartbeat=5',
+  'amqp://user:2#hunter2@host',
+])('what a URL would carry along is refused, with the options to use: %#', (url) => {
+  const error = refusal({ urls: ['amqp://host', url] })
+  expect(isNotifyError(error) && [error.code, error.reason]).toEqual(['INVALID', 'url'])
+  expect(String(error)).toMatch(/heartbeatMs, connectTimeoutMs, tls, socket/)
+  expect(textOf(error)).not.toContain('hunter2')
+})
+
+const CONNECTION = new Proxy({}, { get: () => () => {} })
+
+test.each<[object, RegExp]>([
+  [{ connection: null }, /connection must be/],
+  [{ connection: {} }, /connection must be/],
+  [{ connection: 'amqp://x' }, /connection must be/],
+  [{ connection: { publish: { ...new Map() }, consume: {} } }, /connection must be/],
+  [{ connection: { publish: new EventEmitter() } }, /connection must be/],
+  [{ tls: 'yes' }, /tls must be an object/],
+  [{ socket: 1 }, /socket must be an object/],
+  [{ url: 'amqp://x', tls: {} }, /tls goes with amqps/],
+  [{ tls: { ca: 'x' } }, /tls goes with amqps/],
+  [{ urls: ['amqps://x', 'amqp://y'], tls: {} }, /tls goes with amqps/],
+  [{ connection: CONNECTION, heartbeatMs: 5 }, /heartbeatMs changes nothing/],
+  [{ connection: CONNECTION, connectTimeoutMs: 5 }, /connectTimeoutMs changes nothing/],
+  [{ connection: CONNECTION, tls: {} }, /tls changes nothing/],
+  [{ connection: CONNECTION, socket: {} }, /socket changes nothing/],
+])('what would not be done is refused: %#', (options, message) => {
+  expect(refusal(options)).toMatchObject({
+    code: 'INVALID',
+    reason: 'option',
+    message: expect.stringMatching(message),
+  })
 })
 
 test('every part of a URL arrives decoded', () => {
