@@ -20,8 +20,9 @@ interface Evidence {
 const HEAD = `# Evidence
 
 What was run, how often, and what came of it. Made by \`pnpm readme\` from the files in [evidence/](../evidence), which
-\`pnpm test:soak <promise>\` writes when all its rounds hold. CI runs a few rounds of each; these are many, run when a
-promise is touched. Behind a promise is its program, which says what is broken and how it is counted.
+\`pnpm test:soak <promise>\` writes when all its rounds hold; it is run when a promise is touched. Of some, CI has a few
+rounds: random programs, kills and cuts of one RabbitMQ. Of others it has none: clusters, other versions of RabbitMQ,
+long repetitions. Behind a promise is its program, which says what is broken and how it is counted.
 
 Times are those of one machine on one day; what is promised is that nothing is lost. A duplicate carries the
 \`message_id\` of the first.
