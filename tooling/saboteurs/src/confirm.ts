@@ -100,6 +100,22 @@ const CONFIRMS: readonly Saboteur[] = [
     sabotage: () => (driver) => keepingInProcess(driver),
   },
   {
+    name: 'hoards-while-stalled',
+    case: 'BPR-01',
+    caught: /while the broker is stalled the heap stays flat/,
+    sabotage: () => (driver) =>
+      answering(driver, (settle, batch) => {
+        const open = new Set(batch)
+        const copies: Uint8Array[] = []
+        const timer = setInterval(() => copies.push(...batch.map(({ body }) => body.slice())), 10)
+        return (message, failure) => {
+          open.delete(message)
+          if (open.size === 0) clearInterval(timer)
+          settle(message, failure)
+        }
+      }),
+  },
+  {
     name: 'confirms-what-takes-long',
     case: 'BPR-01',
     caught: /while the broker is stalled nothing is confirmed/,

@@ -47,6 +47,33 @@ export const DUTIES: readonly Saboteur[] = [
       }),
   },
   {
+    name: 'forgets-what-is-lost',
+    case: 'CNF-08',
+    caught: /each message of a call is settled/,
+    sabotage: () => (driver) =>
+      answering(driver, (settle) => (message, failure) => {
+        if (failure?.code !== 'UNAVAILABLE') settle(message, failure)
+      }),
+  },
+  {
+    name: 'throws-without-connection',
+    case: 'CNF-08',
+    caught: /publish must not throw/,
+    around: 'template',
+    sabotage: () => (driver) => {
+      let isDown = false
+      driver.observe?.(({ state }) => {
+        isDown = state === 'down'
+      })
+      return like(driver, {
+        publish(batch, settle, call) {
+          if (isDown) throw new Error('there is no connection')
+          return driver.publish(batch, settle, call)
+        },
+      })
+    },
+  },
+  {
     name: 'settles-twice',
     case: 'CNF-09',
     caught: /not settled again/,
@@ -54,6 +81,16 @@ export const DUTIES: readonly Saboteur[] = [
       answering(driver, (settle) => (message, failure) => {
         settle(message, failure)
         settle(message, failure)
+      }),
+  },
+  {
+    name: 'settles-lost-ones-again',
+    case: 'CNF-09',
+    caught: /not settled again/,
+    sabotage: () => (driver) =>
+      answering(driver, (settle) => (message, failure) => {
+        settle(message, failure)
+        if (failure?.code === 'UNAVAILABLE') setTimeout(() => settle(message, failure), 5)
       }),
   },
   {

@@ -168,7 +168,7 @@ export const RECOVER: readonly Saboteur[] = [
     name: 'silent-void-at-first',
     case: 'REC-03',
     caught: /what is confirmed after a deletion is there/,
-    around: 'rabbit',
+    around: 'template',
     sabotage: () => (driver) => swallowing(driver, () => true),
   },
   {
@@ -223,7 +223,7 @@ function swallowing(
   likes: (message: OutboundMessage, batch: readonly OutboundMessage[]) => boolean,
 ): Driver {
   return answering(driver, (settle, batch) => (message, failure) => {
-    const isGone = failure?.code === 'UNROUTABLE' || failure?.reason === 'queue-gone'
+    const isGone = failure?.code === 'UNROUTABLE' || (failure?.retryable && failure.scope === 'destination')
     settle(message, isGone && likes(message, batch) ? undefined : failure)
   })
 }
