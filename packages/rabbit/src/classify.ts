@@ -1,7 +1,9 @@
 import { type ErrorCode, type Failure, failure } from '@notify/core'
 
 /** What an error is known by: amqplib gives a reply code, Node a name, and many have nothing but their text. */
-interface Row {
+export interface Row {
+  /** Who says so, and when. */
+  readonly from: 'opening' | 'broker' | 'client' | 'socket'
   readonly code?: RegExp
   readonly text?: RegExp
   readonly is: readonly [ErrorCode, reason: string, message: string]
@@ -9,100 +11,121 @@ interface Row {
 }
 
 /** The first row that fits, decides. Codes are matched as text: `404`, `ECONNREFUSED`. */
-const ROWS: readonly Row[] = [
+export const ROWS: readonly Row[] = [
   // While a connection opens. A reply code is found only in the text here, and behind a refused vhost not even there.
-  row('transport', 'UNAUTHENTICATED', 'credentials', 'The broker does not accept user and password.', {
-    text: /^Handshake terminated by server: 403/,
-  }),
-  row('transport', 'UNAVAILABLE', 'lost', 'The broker ended the handshake.', {
-    text: /^Handshake terminated by server: (320|541)/,
-  }),
-  row('transport', 'FORBIDDEN', 'handshake', 'The broker refused the handshake.', {
-    text: /^Handshake terminated by server/,
-  }),
-  row('transport', 'FORBIDDEN', 'vhost', 'There is no such vhost, or this user may not use it.', {
-    text: /^Expected ConnectionOpenOk; got <ConnectionClose/,
-  }),
-  row('transport', 'UNAUTHENTICATED', 'mechanism', 'The broker does not offer this way to authenticate.', {
-    text: /^SASL mechanism/,
-  }),
-  row('transport', 'UNAUTHENTICATED', 'tls', 'The TLS handshake failed.', {
-    code: /^(ERR_SSL_|ERR_TLS_|ERR_OSSL_|CERT_|CRL_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH|EPROTO)/,
-  }),
-  row('transport', 'UNAVAILABLE', 'connect-timeout', 'The broker did not answer in time.', {
-    text: /^connect ETIMEDOUT$/,
-  }),
+  // What else is wrong with a handshake, RabbitMQ does not say: it closes the socket.
+  ...from('opening', [
+    row('transport', 'UNAUTHENTICATED', 'credentials', 'The broker does not accept user and password.', {
+      text: /^Handshake terminated by server: 403/,
+    }),
+    row(
+      'transport',
+      'FORBIDDEN',
+      'vhost',
+      'There is no such vhost, this user may not use it, or it takes no more connections.',
+      {
+        text: /^Expected ConnectionOpenOk; got <ConnectionClose/,
+      },
+    ),
+    row('transport', 'UNAUTHENTICATED', 'mechanism', 'The broker does not offer this way to authenticate.', {
+      text: /^SASL mechanism/,
+    }),
+    row('transport', 'UNAUTHENTICATED', 'tls', 'The TLS handshake failed.', {
+      code: /^(ERR_SSL_|ERR_TLS_|ERR_OSSL_|CERT_|CRL_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH|EPROTO)/,
+    }),
+    row('transport', 'UNAVAILABLE', 'connect-timeout', 'The broker did not answer in time.', {
+      text: /^connect ETIMEDOUT$/,
+    }),
+  ]),
 
   // What the broker answers by closing a channel or a connection.
-  row('transport', 'UNAVAILABLE', 'connection-closed', 'The broker closed the connection.', {
-    code: /^320$/,
-  }),
-  row('destination', 'UNAVAILABLE', 'queue-down', 'The node that holds the queue is down.', {
-    code: /^404$/,
-    text: /home node|is down|inaccessible/,
-  }),
-  row('transport', 'UNROUTABLE', 'no-exchange', 'There is no such exchange.', {
-    code: /^404$/,
-    text: /no exchange/,
-  }),
-  row('destination', 'UNROUTABLE', 'no-queue', 'There is no such queue.', { code: /^404$/ }),
-  row('destination', 'CONFLICT', 'locked', 'Another connection has the queue for itself.', { code: /^405$/ }),
-  row('message', 'TOO_LARGE', 'message-bytes', 'It is larger than the broker takes.', {
-    code: /^406$/,
-    text: /message size/,
-  }),
-  row('destination', 'UNAVAILABLE', 'held-too-long', 'A delivery was held longer than consumer_timeout.', {
-    code: /^406$/,
-    text: /delivery acknowledgement.*timed out/,
-  }),
-  row('destination', 'CONFLICT', 'arguments', 'What is there has other arguments than those asked for.', {
-    code: /^406$/,
-    text: /inequivalent/,
-  }),
-  row('destination', 'CONFLICT', 'precondition', 'The broker does not do that with what is there.', {
-    code: /^406$/,
-  }),
-  row('destination', 'FORBIDDEN', 'access-refused', 'The broker does not permit it to this user.', {
-    code: /^403$/,
-  }),
-  row('destination', 'FORBIDDEN', 'not-allowed', 'The broker does not allow it.', { code: /^530$/ }),
-  row('destination', 'UNSUPPORTED', 'not-implemented', 'The broker cannot do that.', { code: /^540$/ }),
-  row('destination', 'CONFLICT', 'feature', 'The broker refuses such queues.', {
-    code: /^541$/,
-    text: /deprecated|transient/,
-  }),
-  row('transport', 'UNAVAILABLE', 'internal', 'The broker failed inside, as it does after a restart.', {
-    code: /^541$/,
-  }),
-  row('transport', 'THROTTLED', 'resources', 'The broker is short of something.', { code: /^506$/ }),
-  row('transport', 'UNAVAILABLE', 'protocol', 'What came over the wire made no sense.', {
-    code: /^50[1-5]$/,
-  }),
+  ...from('broker', [
+    row('transport', 'UNAVAILABLE', 'connection-closed', 'The broker closed the connection.', {
+      code: /^320$/,
+    }),
+    row('transport', 'UNROUTABLE', 'no-exchange', 'There is no such exchange.', {
+      code: /^404$/,
+      text: /no exchange '/,
+    }),
+    row('destination', 'UNROUTABLE', 'no-queue', 'There is no such queue.', {
+      code: /^404$/,
+      text: /no queue '/,
+    }),
+    // Of one that is there, it says in several ways that its process is not.
+    row('destination', 'UNAVAILABLE', 'queue-down', 'The node that holds the queue is down.', {
+      code: /^404$/,
+    }),
+    row('destination', 'CONFLICT', 'locked', 'Another connection has the queue for itself.', {
+      code: /^405$/,
+    }),
+    row('message', 'TOO_LARGE', 'message-bytes', 'It is larger than the broker takes.', {
+      code: /^406$/,
+      text: /message size/,
+    }),
+    row('destination', 'UNAVAILABLE', 'held-too-long', 'A delivery was held longer than consumer_timeout.', {
+      code: /^406$/,
+      text: /delivery acknowledgement.*timed out/,
+    }),
+    row('destination', 'CONFLICT', 'arguments', 'What is there has other arguments than those asked for.', {
+      code: /^406$/,
+      text: /inequivalent/,
+    }),
+    row('destination', 'CONFLICT', 'precondition', 'The broker does not do that with what is there.', {
+      code: /^406$/,
+    }),
+    row('destination', 'FORBIDDEN', 'access-refused', 'The broker does not permit it to this user.', {
+      code: /^403$/,
+    }),
+    // From here on it closes the connection, with all that is innocent on it.
+    row('transport', 'UNAVAILABLE', 'not-allowed', 'The broker did not allow something.', {
+      code: /^530$/,
+    }),
+    row('transport', 'UNAVAILABLE', 'not-implemented', 'The broker cannot do something.', {
+      code: /^540$/,
+    }),
+    row('transport', 'UNAVAILABLE', 'internal', 'The broker failed inside, as it does after a restart.', {
+      code: /^541$/,
+    }),
+    row('transport', 'UNAVAILABLE', 'resources', 'The broker is short of something.', {
+      code: /^506$/,
+    }),
+    row('transport', 'UNAVAILABLE', 'protocol', 'What came over the wire made no sense.', {
+      code: /^50[1-5]$/,
+    }),
+  ]),
 
   // What amqplib says of its own.
-  row('destination', 'THROTTLED', 'queue-full', 'A queue is full.', { text: /^message nacked$/ }),
-  row('transport', 'UNAVAILABLE', 'heartbeat', 'The broker fell silent.', { text: /^Heartbeat timeout$/ }),
-  row('transport', 'UNAVAILABLE', 'channels', 'All channels of the connection are in use.', {
-    text: /^No channels left/,
-  }),
-  row('transport', 'UNAVAILABLE', 'lost', 'The connection is gone.', {
-    text: /^(channel closed|Channel (ended|closed|closing)|Connection (closed|closing)|Socket closed abruptly|Unexpected close)/i,
-  }),
-  row('message', 'TOO_LARGE', 'headers', 'The headers are larger than a frame can hold.', {
-    text: /^Encoded field table/,
-  }),
-  row('message', 'INVALID', 'field', 'A field cannot be written in AMQP.', {
-    text: /^(Field '|Unknown type to encode|content is not a buffer)/,
-  }),
-  row('transport', 'UNAVAILABLE', 'protocol', 'What answers there does not speak AMQP as it should.', {
-    text: /frame|^Expected /i,
-  }),
+  ...from('client', [
+    row('destination', 'THROTTLED', 'queue-full', 'A queue is full.', { text: /^message nacked$/ }),
+    row('transport', 'UNAVAILABLE', 'heartbeat', 'The broker fell silent.', {
+      text: /^Heartbeat timeout$/,
+    }),
+    row('transport', 'UNAVAILABLE', 'channels', 'All channels of the connection are in use.', {
+      text: /^No channels left/,
+    }),
+    row('transport', 'UNAVAILABLE', 'lost', 'The connection is gone.', {
+      text: /^(channel closed|Channel (ended|closed|closing)|Connection (closed|closing)|Socket closed abruptly|Unexpected close)/i,
+    }),
+    row('message', 'TOO_LARGE', 'headers', 'The headers are larger than a frame can hold.', {
+      text: /^Encoded field table/,
+    }),
+    row('message', 'INVALID', 'field', 'A field cannot be written in AMQP.', {
+      text: /^(Field '|Unknown type to encode|content is not a buffer)/,
+    }),
+    row('transport', 'UNAVAILABLE', 'protocol', 'What answers there does not speak AMQP as it should.', {
+      text: /frame|^Expected /i,
+    }),
+  ]),
 
   // Sockets.
-  row('transport', 'UNAVAILABLE', 'lost', 'The connection is gone.', {
-    code: /^(ECONNRESET|EPIPE|ABORT_ERR)$/,
-  }),
-  row('transport', 'UNAVAILABLE', 'unreachable', 'The broker cannot be reached.', { code: /^E[A-Z_]+$/ }),
+  ...from('socket', [
+    row('transport', 'UNAVAILABLE', 'lost', 'The connection is gone.', {
+      code: /^(ECONNRESET|EPIPE|ABORT_ERR)$/,
+    }),
+    row('transport', 'UNAVAILABLE', 'unreachable', 'The broker cannot be reached.', {
+      code: /^E[A-Z_]+$/,
+    }),
+  ]),
 ]
 
 /**
@@ -110,8 +133,7 @@ const ROWS: readonly Row[] = [
  * not in the error: whoever knows what was written says so.
  */
 export function classify(error: unknown, maybeSent = false): Failure {
-  const { code, text } = describe(error)
-  const found = ROWS.find((each) => (each.code?.test(code) ?? true) && (each.text?.test(text) ?? true))
+  const found = rowOf(error)
   if (found === undefined) {
     return failure('UNKNOWN', undefined, undefined, { maybeSent, scope: 'transport', cause: error })
   }
@@ -120,9 +142,19 @@ export function classify(error: unknown, maybeSent = false): Failure {
   return failure(errorCode, reason, message, { retryable, maybeSent, scope: found.scope, cause: error })
 }
 
+/** The row that decides. */
+export function rowOf(error: unknown): Row | undefined {
+  const { code, text } = describe(error)
+  return ROWS.find((each) => (each.code?.test(code) ?? true) && (each.text?.test(text) ?? true))
+}
+
 function describe(error: unknown): { code: string; text: string } {
   const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown }
   return { code: String(code ?? ''), text: typeof message === 'string' ? message : '' }
+}
+
+function from(who: Row['from'], rows: readonly Omit<Row, 'from'>[]): Row[] {
+  return rows.map((each) => ({ ...each, from: who }))
 }
 
 function row(
@@ -131,7 +163,7 @@ function row(
   reason: string,
   message: string,
   by: { code?: RegExp; text?: RegExp },
-): Row {
+): Omit<Row, 'from'> {
   return { ...by, is: [code, reason, message], scope }
 }
 

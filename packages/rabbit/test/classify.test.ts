@@ -34,13 +34,6 @@ const ROWS: readonly [string, Error, string, boolean, string][] = [
     'transport',
   ],
   [
-    'shutting down in the handshake',
-    error('Handshake terminated by server: 320 (CONNECTION-FORCED) with message "CONNECTION_FORCED"'),
-    'UNAVAILABLE lost',
-    true,
-    'transport',
-  ],
-  [
     'no vhost',
     error('Expected ConnectionOpenOk; got <ConnectionClose channel:0>'),
     'FORBIDDEN vhost',
@@ -104,6 +97,13 @@ const ROWS: readonly [string, Error, string, boolean, string][] = [
     'destination',
   ],
   [
+    'queue on a node that was stopped',
+    error(`NOT_FOUND - queue 'x' in vhost '/' process is stopped by supervisor`, 404),
+    'UNAVAILABLE queue-down',
+    true,
+    'destination',
+  ],
+  [
     'declared otherwise',
     error(`PRECONDITION_FAILED - inequivalent arg 'durable'`, 406),
     'CONFLICT arguments',
@@ -135,16 +135,10 @@ const ROWS: readonly [string, Error, string, boolean, string][] = [
     false,
     'destination',
   ],
-  ['not allowed', error('NOT_ALLOWED', 530), 'FORBIDDEN not-allowed', false, 'destination'],
-  ['not implemented', error('NOT_IMPLEMENTED', 540), 'UNSUPPORTED not-implemented', false, 'destination'],
+  ['not allowed', error('NOT_ALLOWED', 530), 'UNAVAILABLE not-allowed', true, 'transport'],
+  ['not implemented', error('NOT_IMPLEMENTED', 540), 'UNAVAILABLE not-implemented', true, 'transport'],
+  ['short of something', error('RESOURCE_ERROR', 506), 'UNAVAILABLE resources', true, 'transport'],
   ['after a restart', error('INTERNAL_ERROR - noproc', 541), 'UNAVAILABLE internal', true, 'transport'],
-  [
-    'transient queues off',
-    error('INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated', 541),
-    'CONFLICT feature',
-    false,
-    'destination',
-  ],
   [
     'administrator',
     error('CONNECTION_FORCED - closed', 320),
