@@ -20,6 +20,8 @@ afterAll(() =>
   ),
 )
 
+/** From the broker's return to the first confirm. */
+const BACK_MS = 5_000
 /** Longer than a step may take, and then a channel to close. */
 const STEPS_MS = 17_000
 
@@ -28,8 +30,9 @@ for (const round of [1, 2]) {
   test(`killed at a confirm, ${round}: everything confirmed is there, everything else ends, nothing is counted twice`, {
     tags: ['broker'],
   }, async (context) => {
-    const { lost, unsettled } = await killUnderDriver(await own(context), Date.now())
+    const { lost, unsettled, recoveryMs } = await killUnderDriver(await own(context), Date.now())
     expect(lost).toBe(0)
+    expect(recoveryMs).toBeLessThanOrEqual(BACK_MS)
     expect(unsettled).toBeGreaterThanOrEqual(LEAST_UNSETTLED)
   })
 }
@@ -37,8 +40,9 @@ for (const round of [1, 2]) {
 test('killed when an emit resolves: what has resolved is there, all else is sent again under the same message_id', {
   tags: ['broker'],
 }, async (context) => {
-  const { lost, failed, sentAgain } = await killUnderNotifier(await own(context), Date.now())
+  const { lost, failed, sentAgain, recoveryMs } = await killUnderNotifier(await own(context), Date.now())
   expect([lost, failed]).toEqual([0, 0])
+  expect(recoveryMs).toBeLessThanOrEqual(BACK_MS)
   expect(sentAgain).toBeGreaterThan(0)
 })
 
@@ -120,7 +124,9 @@ test('closed while an alarm holds everything: settled, and over at once', {
   await broker.faults.alarm()
   const held = publishOne(publishing, orders)
   await eventually(async () => !(await publishing.health(within(500))).ok)
+  const before = performance.now()
   await publishing.close({ timeoutMs: 60_000, signal: AbortSignal.timeout(50) })
+  expect(performance.now() - before).toBeLessThan(1_000)
   expect(await held).toMatchObject({ code: 'CLOSED', maybeSent: true })
   await broker.faults.clearAlarm()
 })
@@ -210,6 +216,7 @@ test('through the notifier: what was emitted while the broker was dead is there 
   await broker.restart()
   await all
   await notifier.close()
+  expect([states[0], states.at(-1)]).toEqual(['down', 'up'])
   const ids = (await oracle.read(name)).map(({ id }) => id)
   expect(new Set(ids).size).toBe(51)
 })

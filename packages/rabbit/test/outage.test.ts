@@ -69,8 +69,15 @@ interface Dark {
   readonly to: number
 }
 
-/** The end: the sums agree, what was taken is confirmed, and what is confirmed is there. Gives the ids there. */
-async function adds({ emitter, oracle, queue }: Scene, ...dark: Dark[]): Promise<number[]> {
+interface Ended {
+  /** The ids that are there, as often as they are. */
+  readonly stored: readonly number[]
+  /** What the driver was told to be, in turn. */
+  readonly states: readonly string[]
+}
+
+/** The end: the sums agree, what was taken is confirmed, and what is confirmed is there. */
+async function adds({ emitter, oracle, queue }: Scene, ...dark: Dark[]): Promise<Ended> {
   const account = await emitter.finish()
   const { sums, codes, confirmed, confirmedAt, faults } = account
   expect(faults).toEqual([])
@@ -87,7 +94,7 @@ async function adds({ emitter, oracle, queue }: Scene, ...dark: Dark[]): Promise
   const there = new Set(stored)
   expect(confirmed.filter((n) => !there.has(n))).toEqual([])
   expect(there.size).toBe(confirmed.length)
-  return stored
+  return { stored, states: account.statuses.map(({ state }) => state) }
 }
 
 test('stopped or killed, and started again: memory is flat, nothing confirmed is lost, it flows within 5 s', {
@@ -124,8 +131,9 @@ test('paused for less than two heartbeats: the same connection goes on, within 5
     scene.broker.resume()
   }
   await comesBack(scene, back)
-  const stored = await adds(scene, { from, to: back })
+  const { stored, states } = await adds(scene, { from, to: back })
   expect(stored).toHaveLength(new Set(stored).size)
+  expect(states).not.toContain('down')
 })
 
 test('paused for longer: memory is flat, nothing confirmed is lost, it flows within 5 s of its return', {
@@ -196,6 +204,7 @@ test('in a memory alarm: memory is flat, it flows within 5 s, nothing is there t
     await broker.faults.clearAlarm()
   }
   await comesBack(scene, cleared)
-  const stored = await adds(scene, { from, to: cleared })
+  const { stored, states } = await adds(scene, { from, to: cleared })
   expect(stored).toHaveLength(new Set(stored).size)
+  expect(states).not.toContain('down')
 })
