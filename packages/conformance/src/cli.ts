@@ -5,8 +5,10 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Case, Result } from './case.ts'
+import { show } from './claims.ts'
 import { conformance, type Suite } from './conformance.ts'
 import type { Load } from './harness.ts'
+import { Unhandled } from './process/unhandled.ts'
 import { report, toMarkdown } from './report.ts'
 
 const USAGE = `Usage: npx @notify/conformance run <harness> [options]
@@ -106,9 +108,14 @@ async function runAll(cases: Suite, file: string, options: Options): Promise<num
   console.log(`seed ${cases.seed}`)
   const { only } = options
   const results: Result[] = []
+  // Without a runner an error that nobody handles would end the process, and the report with it.
+  using unhandled = new Unhandled()
   for (const each of cases) {
     const chosen = only === undefined || only.test(each.id)
-    const result = await each.run(chosen ? undefined : AbortSignal.abort())
+    const result = withUnhandled(
+      await each.run(chosen ? undefined : AbortSignal.abort()),
+      unhandled.errors.splice(0),
+    )
     results.push(result)
     if (chosen) print(each, result)
   }
@@ -133,6 +140,12 @@ async function runAll(cases: Suite, file: string, options: Options): Promise<num
   if (counts.fail > 0) console.log(`repeat it with: ${summary.command}`)
   if (counts.error > 0 || ran.length === 0) return BROKEN_RUN
   return counts.fail > 0 ? BROKEN_PROMISE : CONFORMANT
+}
+
+/** A case that passed while an error was left unhandled has not. */
+function withUnhandled(result: Result, [error]: readonly unknown[]): Result {
+  if (error === undefined || result.status !== 'pass') return result
+  return { ...result, status: 'fail', reason: `no error is left unhandled: ${show(error)}` }
 }
 
 function print({ title }: Case, { id, status, ms, reason, log }: Result): void {
