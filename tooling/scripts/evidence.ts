@@ -32,6 +32,7 @@ Times are those of one machine on one day; what is promised is that nothing is l
 export function evidencePage(): string {
   const folder = join(root, 'evidence')
   const all = readdirSync(folder)
+    .filter((name) => name.endsWith('.json'))
     .sort()
     .map((file) => JSON.parse(readFileSync(join(folder, file), 'utf8')) as Partial<Evidence>)
     .filter((each): each is Evidence => each.promise !== undefined)

@@ -1,6 +1,7 @@
 /**
  * `pnpm readme`: writes what the README says of drivers and figures from where it is true: the drivers' own
- * capabilities, and `evidence/bench.json`, which `pnpm bench --save` makes. Writes docs/evidence.md as well. `--check`
+ * capabilities, and `evidence/bench.json`, which `pnpm bench --save` makes. Writes docs/evidence.md and
+ * docs/conformance.md as well. `--check`
  * only compares, for CI, as it does that docs/errors.md has a section for each code.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
@@ -12,6 +13,7 @@ import { noop } from '@notify/noop'
 import { rabbit } from '@notify/rabbit'
 import { evidencePage } from './evidence.ts'
 import { root } from './lib.ts'
+import { conformancePage, readReport, tally } from './reports.ts'
 
 interface Row {
   readonly driver: Driver
@@ -47,11 +49,12 @@ if (written !== readme) {
   else writeFileSync(file, written)
 }
 
-const page = join(root, 'docs/evidence.md')
-const proof = evidencePage()
-if (!existsSync(page) || readFileSync(page, 'utf8') !== proof) {
-  if (check) faults.push('docs/evidence.md is not what pnpm readme would write')
-  else writeFileSync(page, proof)
+const pages = { 'docs/evidence.md': evidencePage(), 'docs/conformance.md': conformancePage() }
+for (const [page, text] of Object.entries(pages)) {
+  const place = join(root, page)
+  if (existsSync(place) && readFileSync(place, 'utf8') === text) continue
+  if (check) faults.push(`${page} is not what pnpm readme would write`)
+  else writeFileSync(place, text)
 }
 
 const sections = [...readFileSync(join(root, 'docs/errors.md'), 'utf8').matchAll(/^## (.+)$/gm)].map(
@@ -82,6 +85,7 @@ function table(): string {
       able.groups ? 'yes' : '',
       able.deliveryCount ? 'yes' : '',
       able.deduplication === false ? '' : `${able.deduplication.windowMs / 1_000} s`,
+      `[${tally(readReport(name))}](docs/conformance.md)`,
     ].join(' | '),
   )
   const head = [
@@ -92,6 +96,7 @@ function table(): string {
     'groups',
     'counts deliveries',
     'deduplicates',
+    'conformance cases',
   ]
   return [head.join(' | '), head.map(() => '---').join(' | '), ...lines]
     .map((line) => `| ${line} |`)

@@ -43,7 +43,7 @@ export interface Result {
 }
 
 /** What the driver must be able to do. */
-export type CapabilityNeed =
+type CapabilityNeed =
   | 'subscribe'
   | 'observe'
   | 'groups'
@@ -60,7 +60,7 @@ export type CapabilityNeed =
   | 'broker'
 
 /** What the harness must have. */
-export type HarnessNeed =
+type HarnessNeed =
   | 'read'
   | 'inject'
   | 'borrow'

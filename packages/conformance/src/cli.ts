@@ -28,7 +28,7 @@ Options
 Exit code
   0  conformant: nothing failed, and something passed
   1  a case failed
-  2  nothing ran, or the harness or the suite broke`
+  2  nothing ran, or the harness or the suite broke, whatever else there was`
 
 /** An exit code for each end. */
 const CONFORMANT = 0
@@ -37,6 +37,8 @@ const BROKEN_RUN = 2
 
 interface Options {
   readonly only: RegExp | undefined
+  /** As it was given. */
+  readonly pattern: string | undefined
   readonly seed: number | undefined
   readonly repeat: number
   readonly report: string | undefined
@@ -74,8 +76,9 @@ async function main(args: readonly string[]): Promise<number> {
   if (load === undefined) return BROKEN_RUN
   const options: Options = {
     only: values.only === undefined ? undefined : toPattern(values.only),
+    pattern: values.only,
     seed: values.seed === undefined ? undefined : count('--seed', values.seed),
-    repeat: values.repeat === undefined ? 1 : count('--repeat', values.repeat),
+    repeat: values.repeat === undefined ? 1 : count('--repeat', values.repeat, 1),
     report: values.report,
     md: values.md,
   }
@@ -128,18 +131,30 @@ async function runAll(cases: Suite, file: string, options: Options): Promise<num
   // A harness that could not be loaded has told so with each case.
   if (ran.length === 0 && broke.length > 0) return BROKEN_RUN
 
-  const command = `npx @notify/conformance run ${file}`
+  const part = options.pattern === undefined ? '' : ` --only '${options.pattern}'`
+  const command = `npx @notify/conformance run ${file}${part}`
   const summary = report(cases, results, await cases.facts(), command)
   const { counts, times } = summary
   const parts = Object.entries(counts).filter(([, value]) => value > 0)
   console.log(`\n${parts.map(([status, value]) => `${value} ${status}`).join(', ')}`)
   console.log(`waited up to ${times.deliverMs} ms for something, ${times.quietMs} ms for nothing`)
-  if (options.report !== undefined)
-    writeFileSync(options.report, `${JSON.stringify(summary, undefined, 2)}\n`)
-  if (options.md !== undefined) writeFileSync(options.md, toMarkdown(summary))
+  const written =
+    write(options.report, `${JSON.stringify(summary, undefined, 2)}\n`) &&
+    write(options.md, toMarkdown(summary))
   if (counts.fail > 0) console.log(`repeat it with: ${summary.command}`)
-  if (counts.error > 0 || ran.length === 0) return BROKEN_RUN
+  if (counts.error > 0 || ran.length === 0 || !written) return BROKEN_RUN
   return counts.fail > 0 ? BROKEN_PROMISE : CONFORMANT
+}
+
+/** Whether it could be written. */
+function write(file: string | undefined, text: string): boolean {
+  try {
+    if (file !== undefined) writeFileSync(file, text)
+    return true
+  } catch (error) {
+    console.error(`${file} cannot be written: ${error instanceof Error ? error.message : error}`)
+    return false
+  }
 }
 
 /** A case that passed while an error was left unhandled has not. */
@@ -180,9 +195,9 @@ function toPattern(text: string): RegExp {
   return new RegExp(`^(?:${parts.join('|')})$`, 'i')
 }
 
-function count(option: string, text: string): number {
+function count(option: string, text: string, least = 0): number {
   const value = Number(text)
-  if (Number.isSafeInteger(value) && value >= 0) return value
-  console.error(`${option} must be a whole number, not ${text}`)
+  if (Number.isSafeInteger(value) && value >= least) return value
+  console.error(`${option} must be a whole number of at least ${least}, not ${text}`)
   process.exit(BROKEN_RUN)
 }

@@ -56,7 +56,10 @@ export interface Harness {
    * knowing beforehand. Where there is no such thing, it is left out.
    */
   poison?(destination: Destination): Promise<Partial<OutboundMessage>>
-  /** A driver over a connection that the harness made, and whether that connection is open. */
+  /**
+   * A driver over an open connection that the harness made, and whether that connection is still open; for a pool,
+   * whether a request through it is answered.
+   */
   borrow?(): Promise<{ readonly driver: Driver; isOpen(): Promise<boolean> }>
   /** What can befall the broker. Only for one that nobody else uses. */
   readonly faults?: Partial<Faults>
@@ -80,13 +83,16 @@ export interface OpenOptions {
   readonly password?: string
 }
 
-/** What the broker holds of one destination, in its default group. */
+/** What the broker holds of one destination, in its default group. Of what does not exist: nothing, and no error. */
 export interface Reader {
   /** Everything that is stored now, the oldest first. It may consume what it gives. */
   all(): Promise<readonly Stored[]>
   /** How many are stored now. */
   count(): Promise<number>
-  /** How many consumers there are now, of the default group or of the one that is named. */
+  /**
+   * How many consumers there are now, of the default group or of the one that is named. For a broker that knows only
+   * polls: how many are polling.
+   */
   consumers(group?: string): Promise<number>
 }
 

@@ -1,4 +1,4 @@
-import type { Capabilities, Driver, OutboundMessage } from '@notify/core'
+import type { Capabilities, Driver } from '@notify/core'
 import type { Definition, Result } from '../src/case.ts'
 import { toCase } from '../src/conformance.ts'
 import type { Harness } from '../src/harness.ts'
@@ -66,5 +66,3 @@ export async function prove(
   }
   return await toCase(whole, session).run(signal)
 }
-
-export type Messages = readonly OutboundMessage[]

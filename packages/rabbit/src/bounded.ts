@@ -5,7 +5,7 @@ import { timedOut } from './classify.ts'
 const LOOK_MS = 100
 
 /** In milliseconds. While it stands, nobody's time runs out. */
-export interface Clock {
+interface Clock {
   readonly stands: boolean
   now(): number
 }

@@ -1,6 +1,7 @@
 import { orSkip } from '@notify/brokers'
 import { register } from '@notify/conformance'
 import { afterAll, describe, test } from 'vitest'
+import { committed } from '../../../tooling/vitest/committed.ts'
 import load from './harness.ts'
 
 let loaded: ReturnType<typeof load> | undefined
@@ -17,4 +18,4 @@ register({
       await orSkip(context, once())
       await body(context)
     }),
-})(once)
+})(once, committed('rabbit'))

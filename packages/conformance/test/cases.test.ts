@@ -1,0 +1,24 @@
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { conformance } from '../src/index.ts'
+
+const cases = conformance(() => Promise.reject(new Error('nothing is run')))
+
+test('what a case promises and needs changes with its id alone', async () => {
+  const known = cases.map(({ id, title, needs }) => `${id} ${title} [${needs.join(' ')}]`)
+  await expect(`${known.join('\n')}\n`).toMatchFileSnapshot('cases.txt')
+})
+
+test('each case has an id of its own, a level and a time', () => {
+  const ids = cases.map(({ id }) => id)
+  expect(ids).toEqual([...new Set(ids)])
+  for (const { title, budgetMs } of cases) {
+    expect(title).toMatch(/^(MUST|SHOULD) /)
+    expect(budgetMs).toBeGreaterThan(0)
+  }
+})
+
+test('nothing of core but types is imported, and no test runner', () => {
+  const { dependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  expect(dependencies).toBeUndefined()
+})
