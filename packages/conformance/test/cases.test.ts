@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { conformance } from '../src/index.ts'
 
@@ -18,7 +18,20 @@ test('each case has an id of its own, a level and a time', () => {
   }
 })
 
-test('nothing of core but types is imported, and no test runner', () => {
-  const { dependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
-  expect(dependencies).toBeUndefined()
+test('nothing of core but types is imported, nothing that is to be installed, and no test runner', () => {
+  const source = new URL('../src/', import.meta.url)
+  const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.ts'),
+  )
+  const imports = files.flatMap((file) =>
+    [
+      ...readFileSync(new URL(file, source), 'utf8').matchAll(
+        /^(?:import|export) (type )?[^;]*? from '([^'.][^']*)'/gm,
+      ),
+    ]
+      .filter(([, type, from]) => from === 'node:test' || (type === undefined && !from?.startsWith('node:')))
+      .map(([, , from]) => `${file}: ${from}`),
+  )
+  expect(imports).toEqual([])
+  expect(files.length).toBeGreaterThan(10)
 })
